@@ -1,0 +1,121 @@
+"""What goes through the queue: one flat tuple of plain values for each request.
+
+Strings are as the server handed them over: WSGI strings hold bytes as Latin-1. They are cut to
+:data:`LONGEST` at capture, so that the queue's memory is bounded, and decoded, cleaned and
+parsed on the background thread. Plain tuples of strings and numbers, because whatever else waits
+in the queue makes the garbage collector visit it again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from operator import itemgetter
+from typing import Any
+
+#: The names of the values of a record, in their order.
+RECORD = (
+    "date",  # seconds since the epoch
+    "response_time",  # seconds
+    "method",
+    "script_name",
+    "path",
+    "query_string",
+    "status_code",
+    "content_type",
+    "size",  # bytes
+    "remote_address",
+    "user_agent",
+    "referrer",
+    "accept_language",
+    "scheme",
+    "host",
+    "xforwardedfor",
+    "authorization",
+    "request_id",
+    "endpoint",
+    "route",
+    "view_args",  # ((name, value), …)
+    "exception",
+    "username",
+    "track_var",  # JSON
+    "db_queries",
+    "db_time",  # seconds
+    "fields",  # the values of the host's field functions
+)
+
+#: Characters kept of each string of a record.
+LONGEST = 4096
+
+Record = tuple[Any, ...]
+
+#: Where the strings of a record stand in environ, and the columns that are made of them.
+_ENVIRON = {
+    "method": ("REQUEST_METHOD", "method"),
+    "script_name": ("SCRIPT_NAME", "url"),
+    "path": ("PATH_INFO", "path url"),
+    "query_string": (
+        "QUERY_STRING",
+        "query_string url_args url utm_source utm_medium utm_campaign utm_term utm_content",
+    ),
+    "remote_address": ("REMOTE_ADDR", "remote_address visitor visit"),
+    "user_agent": (
+        "HTTP_USER_AGENT",
+        "user_agent browser browser_version platform platform_version device bot visitor visit",
+    ),
+    "referrer": ("HTTP_REFERER", "referrer source"),
+    "accept_language": ("HTTP_ACCEPT_LANGUAGE", "language"),
+    "scheme": ("wsgi.url_scheme", "url"),
+    "host": ("HTTP_HOST", "host url source visitor visit"),
+    "server_name": ("SERVER_NAME", "host url source visitor visit"),
+    "server_port": ("SERVER_PORT", "host url source visitor visit"),
+    "xforwardedfor": ("HTTP_X_FORWARDED_FOR", "xforwardedfor"),
+    "request_id": ("HTTP_X_REQUEST_ID", "request_id"),
+}
+_HEAD = (
+    "date",
+    "response_time",
+    "status_code",
+    "content_type",
+    "size",
+    "endpoint",
+    "route",
+    "view_args",
+    "authorization",
+)
+_SAID = ("exception", "username", "track_var", "db_queries", "db_time", "fields")
+_NOTHING_SAID = (None, None, None, 0, 0.0, ())
+
+
+class Captured:
+    """How a request is captured for one model: no more than its columns need.
+
+    The serving thread puts ``(*head, *texts, said)`` into the queue; :meth:`record` makes a
+    record of it on the background thread.
+
+    :ivar keys: where the texts stand in environ.
+    """
+
+    def __init__(self, columns: Collection[str]) -> None:
+        texts = [
+            name
+            for name, (_, needed) in _ENVIRON.items()
+            if not {*needed.split()}.isdisjoint(columns)
+        ]
+        self.keys = tuple(_ENVIRON[name][0] for name in texts)
+        names = (*_HEAD, *texts, *_SAID, "nothing")
+        missing = len(names) - 1
+        order = (*RECORD, "server_name", "server_port")
+        self._ordered = itemgetter(*(names.index(n) if n in names else missing for n in order))
+        self._host = RECORD.index("host")
+        self._route, self._view_args = RECORD.index("route"), RECORD.index("view_args")
+
+    def record(self, captured: tuple[Any, ...]) -> Record:
+        """Return the record of what was captured."""
+        *values, name, port = self._ordered(
+            (*captured[:-1], *(captured[-1] or _NOTHING_SAID), None)
+        )
+        if values[self._host] is None and name is not None:
+            values[self._host] = f"{name}:{port}"
+        if values[self._route] is not None and values[self._view_args] is None:
+            values[self._view_args] = ()
+        return tuple(values)

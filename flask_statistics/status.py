@@ -1,0 +1,76 @@
+"""The recorder's health and the state of the tables, for the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from .report import inert
+from .state import State
+
+
+def make_status(state: State) -> dict[str, Any]:
+    """Return what ``/api/status`` says of this process, and what the tables hold.
+
+    ``table``: its name, how many rows, the newest one's date (ISO 8601, UTC), None for both
+    where the table is missing; ``live``: when a request was last recorded as it came.
+    ``missing``: the tables that ``flask db migrate`` and ``flask db upgrade`` would make.
+    """
+    inspector = sa.inspect(state.engine)
+    tables = (state.model.table, *state.tables)
+    missing = [t.name for t in tables if not inspector.has_table(t.name, schema=t.schema)]
+    date, ended = state.model.columns["date"], state.tables.live.c.ended
+    name = state.model.table.name
+    rows = newest = live = None
+    with state.engine.connect() as connection:
+        if name not in missing:
+            counted = sa.select(sa.func.count(), sa.func.max(date)).select_from(state.model.table)
+            rows, newest = connection.execute(counted).one()
+        if state.tables.live.name not in missing:
+            live = connection.scalar(sa.select(sa.func.max(ended)))
+    return {
+        "enabled": state.config.enabled,
+        "recorder": state.recorder.status(),
+        "table": {"name": name, "rows": rows, "newest": newest and newest.isoformat()},
+        "live": live and live.isoformat(),
+        "missing": missing,
+    }
+
+
+def write_status(status: dict[str, Any], form: str) -> str:
+    """Return a status as ``"text"`` or ``"json"``."""
+    if form == "json":
+        return json.dumps(status, indent=2)
+    lines = [f"{label:<18}{value}" for label, value in _lines(status)]
+    if status["missing"]:
+        lines.append(
+            f"Missing tables: {', '.join(status['missing'])}. "
+            "Run `flask db migrate` and `flask db upgrade` to make them."
+        )
+    return "\n".join(lines)
+
+
+def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
+    table, recorder = status["table"], status["recorder"]
+    dropped = ", ".join(f"{count:,} {why}" for why, count in recorder["dropped"].items())
+    lag = recorder["lag"]
+    rows = "missing" if table["rows"] is None else f"{table['rows']:,} requests"
+    return [
+        ("Recording", "on" if status["enabled"] else "off (STATISTICS_ENABLED)"),
+        ("Table", f"{table['name']}: {rows}"),
+        ("Newest request", _moment(table["newest"])),
+        ("Recorded live", _moment(status["live"])),
+        ("This process", "each process counts its own; a worker's: <URL_PREFIX>/api/status"),
+        ("  Received", f"{recorder['received']:,}"),
+        ("  Stored", f"{recorder['stored']:,}"),
+        ("  Queue", f"{recorder['waiting']:,} of {recorder['queue_size']:,} wait"),
+        ("  Dropped", dropped or "none"),
+        ("  Lag", "none" if lag is None else f"{lag:.1f} s"),
+        ("  Last error", inert(recorder["last_error"] or "none")),
+    ]
+
+
+def _moment(text: str | None) -> str:
+    return "never" if text is None else f"{text.replace('T', ' ')} UTC"

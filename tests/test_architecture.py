@@ -1,0 +1,145 @@
+"""Imports point downward only, and what is written stays small."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "flask_statistics"
+#: From top to bottom. A module imports from lower layers, and from its own without a circle.
+LAYERS = {
+    "what a host imports": {"__init__", "extension"},
+    "what people meet": {"admin", "cli", "dashboard"},
+    "what an app does": {
+        "api", "capture", "excluding", "failures", "formats", "importer", "links", "overview",
+        "panels", "permissions", "questions", "rendering", "report", "sections", "status", "usage",
+    },
+    "one app's state": {"state"},
+    "storing and asking": {"answers", "recorder", "storage"},
+    "parts of these": {
+        "access_log", "aggregates", "classic", "enrich", "enrich.bots", "enrich.referrers",
+        "enrich.user_agents", "import_lock", "inserting", "known_lines", "log_file", "selection",
+        "visitors",
+    },
+    "what everything stands on": {
+        "_folders", "config", "constructs", "errors", "fields", "filters", "media_types",
+        "metrics", "mixin", "model", "period", "privacy", "query", "record", "statements",
+        "tables",
+    },
+}  # fmt: skip
+LEVEL = {module: level for level, modules in enumerate(LAYERS.values()) for module in modules}
+#: Modules that know nothing of Flask: values, and what is computed from them.
+WITHOUT_FLASK = {
+    "aggregates", "answers", "constructs", "enrich", "enrich.bots", "enrich.referrers",
+    "enrich.user_agents", "errors", "fields", "filters", "metrics", "period", "privacy", "query",
+    "record", "selection", "storage", "visitors",
+}  # fmt: skip
+
+
+def modules() -> dict[str, ast.Module]:
+    """Return each module's parsed source."""
+    paths = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    return {
+        name.removesuffix(".__init__"): ast.parse(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+    }
+
+
+MODULES = modules()
+
+
+def imported(name: str) -> Iterator[str]:
+    """Yield the modules of ours that a module imports, wherever in it."""
+    is_package = (PACKAGE / name.replace(".", "/")).is_dir()
+    here = name.split(".") if is_package else name.split(".")[:-1]
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1] if name != "__init__" else []
+            if node.module:
+                yield ".".join([*base, node.module])
+            else:
+                yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def outside(name: str) -> set[str]:
+    """Return the packages of others that a module imports."""
+    nodes = list(ast.walk(MODULES[name]))
+    plain = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    return plain | {
+        (n.module or "").split(".")[0]
+        for n in nodes
+        if isinstance(n, ast.ImportFrom) and not n.level
+    }
+
+
+def test_each_module_has_a_layer() -> None:
+    """A new module is put into one layer."""
+    assert set(LEVEL) == set(MODULES)
+    assert sum(len(layer) for layer in LAYERS.values()) == len(LEVEL)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_downward(name: str) -> None:
+    """No module imports from a layer above its own."""
+    assert [other for other in imported(name) if LEVEL[other] < LEVEL[name]] == []
+
+
+def test_imports_have_no_circle() -> None:
+    """Modules of one layer do not import each other in a circle."""
+    order = TopologicalSorter({name: set(imported(name)) for name in MODULES}).static_order()
+    assert set(order) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_FLASK))
+def test_core_knows_no_flask(name: str) -> None:
+    """What is below the app does not import Flask."""
+    assert outside(name) & {"flask", "werkzeug", "jinja2"} == set()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_are_short(name: str) -> None:
+    """A module has at most 300 lines, its head and tables included."""
+    path = PACKAGE / (name.replace(".", "/") + ".py")
+    path = path if path.exists() else PACKAGE / name / "__init__.py"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def lengths() -> list[int]:
+    """Return the lines of each function's body, without its docstring."""
+    found = []
+    for module in MODULES.values():
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                found.append((node.end_lineno or 0) - body[0].lineno + 1 if body else 0)
+    return found
+
+
+def test_functions_are_short() -> None:
+    """The median function has about seven lines, nine in ten have less than thirty."""
+    found = lengths()
+    assert statistics.median(found) <= 8
+    assert statistics.quantiles(found, n=10)[8] < 30
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    """A name says what a module is for."""
+    parts = {part for name in MODULES for part in name.replace(".", "_").split("_")}
+    assert parts & {"utils", "util", "helpers", "helper", "manager", "misc", "common"} == set()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_each_module_says_what_it_is(name: str) -> None:
+    """Each module has a docstring and `from __future__ import annotations`."""
+    module = MODULES[name]
+    assert ast.get_docstring(module)
+    names = [a.name for n in ast.walk(module) if isinstance(n, ast.ImportFrom) for a in n.names]
+    assert "annotations" in names or len(module.body) == 1
