@@ -44,7 +44,7 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
         Figure("import", small["rate"], "lines/s", 28_000,
                f"executemany {small['executemany']:,.0f} rows/s", at_least=True),
         Figure(f"import, peak memory of {often:,} lines", large["peak"] / small["peak"],
-               f"× that of {once:,}", 1.1, f"{small['peak']:.0f} and {large['peak']:.0f} MB"),
+               f"of that of {once:,}", 1.1, f"{small['peak']:.0f} and {large['peak']:.0f} MB"),
         Figure("import, longest wait of a host's write", waiting["longest"], "s", 0.5,
                f"{waiting['writes']:,} writes, alone at most {waiting['alone'] * 1e3:.0f} ms"),
     ]  # fmt: skip

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from .figure import Figure
 from .process import BrokenBenchmarkError, memory, run_python
@@ -38,14 +37,6 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
     ]
 
 
-class _WithoutNativeParser:
-    """Hides ua_parser_rs from imports, as if the extra were not installed."""
-
-    def find_spec(self, name: str, *arguments: Any) -> None:
-        if name.partition(".")[0] == "ua_parser_rs":
-            raise ModuleNotFoundError(name)
-
-
 def measure(kind: str) -> float:
     """Return this process's memory in MB after the requests."""
     from .hosts import bare_host, recording_host
@@ -53,7 +44,8 @@ def measure(kind: str) -> float:
     from .traffic import realistic_requests
 
     if kind == "pure":
-        sys.meta_path.insert(0, _WithoutNativeParser())  # type: ignore[arg-type]
+        # As if the extra were not installed: neither imported nor found.
+        sys.modules["ua_parser_rs"] = None  # type: ignore[assignment]
     with TemporaryDirectory(prefix="statistics-benchmark-") as name:
         folder = Path(name)
         host = bare_host(folder) if kind == "bare" else recording_host(folder, "everything")

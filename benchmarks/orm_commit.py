@@ -42,7 +42,7 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
     theirs = seconds["commit"] - seconds["bare"]
     return [
         Figure(
-            "less than an ORM row and commit a request (WAL)", theirs / ours, "×", 30,
+            "less than an ORM row and commit a request (WAL)", theirs / ours, "times", 30,
             f"commit adds {theirs * 1e6:.0f} µs, recording {ours * 1e6:.1f} µs", at_least=True,
         )
     ]  # fmt: skip

@@ -29,7 +29,7 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
     added = recording - bare
     return [
         Figure(
-            "processor time added, background work included", added / bare, "× bare", 0.9,
+            "processor time added, background work included", added / bare, "of bare", 0.9,
             f"bare {bare * 1e6:.1f} µs, added {added * 1e6:.1f} µs a request",
         )
     ]  # fmt: skip

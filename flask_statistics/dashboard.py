@@ -22,7 +22,15 @@ from .overview import chart, chips, presets, tiles, totals
 from .permissions import Action, Refused, make_guard
 from .questions import Question, ask, label, newest_day
 from .rendering import page, render
-from .sections import VALUE_ROWS, failing_requests, panels, slowest_requests, urls, values
+from .sections import (
+    VALUE_ROWS,
+    check_order,
+    failing_requests,
+    panels,
+    slowest_requests,
+    urls,
+    values,
+)
 
 BLUEPRINT = "statistics"
 _YEAR = 31_536_000
@@ -106,6 +114,7 @@ def _chart_context(question: Question, links: Links) -> dict[str, Any]:
 
 def dashboard_context(question: Question, links: Links) -> dict[str, Any]:
     """Return all that the template of the dashboard shows."""
+    check_order(question)
     context = {**_frame_context(question, links), **_chart_context(question, links)}
     recorded = bool(context["totals"]["hits"])
     narrowed = recorded and question.url is not None

@@ -14,6 +14,7 @@ from flask import Response, request
 from .errors import QueryError
 from .links import endpoint_url
 from .permissions import Refused
+from .reading import reading
 from .rendering import answer, page, render
 from .state import State, get_state
 
@@ -30,6 +31,8 @@ def refused(refusal: Refused) -> Response:
     state = get_state()
     closed_to_all = state.before_f is None and state.permission_f is None
     message = f"{refusal.action!r} is not allowed here"
+    if closed_to_all and refusal.action == "view":
+        message += "; pass before_f or permission_f to Statistics, or set STATISTICS_PUBLIC = True"
     return _failure(403, "refused.html", message, action=refusal.action, how=closed_to_all)
 
 
@@ -61,7 +64,7 @@ def failure_html(template: str, message: str, **context: Any) -> str:
 
 def missing_tables(state: State) -> list[str]:
     """Return the names of our tables that the database does not have."""
-    with state.engine.connect() as connection:
+    with reading(state.engine) as connection:
         inspector = sa.inspect(connection)
         return [
             table.name
@@ -74,7 +77,7 @@ def _missing(state: State) -> tuple[list[str], list[str]]:
     """Return which of the host's table and its columns the database does not have."""
     table = state.model.table
     try:
-        with state.engine.connect() as connection:
+        with reading(state.engine) as connection:
             inspector = sa.inspect(connection)
             if not inspector.has_table(table.name, schema=table.schema):
                 return [table.name], []

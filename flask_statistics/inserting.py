@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from time import perf_counter, sleep
 from typing import Any
 
@@ -12,13 +13,29 @@ import sqlalchemy as sa
 
 from .privacy import basic_plane
 
-#: Rows of a statement while other threads wait, and while none does: SQLite's module gives up
-#: the interpreter's lock between statements only, so that short ones keep requests quick; but a
-#: thread that never pauses takes it for 5 ms each time, and only long ones get anywhere then.
+#: Rows between two turns of other threads, while these wait and while they never do: SQLite's
+#: module gives up the interpreter's lock between statements only, so that short ones keep
+#: requests quick; but a thread that never pauses takes it for 5 ms each time, and only long ones
+#: get anywhere then.
 SMALL, LARGE = 20, 500
-#: Seconds that giving up the lock may take before the statements become long.
+#: Seconds that giving up the lock may take before the turns become rare.
 BUSY = 0.002
 _MOST_PARAMETERS = 32_000  # SQLite takes 32,766 in a statement
+
+
+class Turns:
+    """Lets other threads go first, often while they pause themselves, else rarely.
+
+    :ivar rows: how many rows to work on until :meth:`give` is called again.
+    """
+
+    rows = SMALL
+
+    def give(self) -> None:
+        """Give up the interpreter's lock for a moment."""
+        began = perf_counter()
+        sleep(0)
+        self.rows = LARGE if perf_counter() - began > BUSY else SMALL
 
 
 class Inserter:
@@ -40,16 +57,20 @@ class Inserter:
         self._statements: dict[int, str] = {}
         self._direct = self._dialect.driver == "pysqlite" and not _needs_core(table, columns)
         self._largest = max(1, min(LARGE, _MOST_PARAMETERS // len(columns)))
-        self._yields = self._direct and not _sleep_runs_others_in_this_thread()
+        self._yields = not _sleep_runs_others_in_this_thread()
 
-    def insert(self, connection: sa.Connection, rows: list[list[Any]], *, polite: bool) -> None:
+    def insert(self, connection: sa.Connection, rows: list[list[Any]], turns: Turns | None) -> None:
+        """Insert rows, in the order of the columns.
+
+        :param turns: None while nobody waits for the interpreter's lock.
+        """
         rows = [list(row) for row in rows] if self._prepare or self._binders else rows
         for place, prepare in self._prepare:
             for row in rows:
                 row[place] = prepare(row[place])
         self._replace_what_the_character_set_lacks(connection, rows)
         if self._direct:
-            self._insert_directly(connection, rows, polite and self._yields)
+            self._insert_directly(connection, rows, turns if self._yields else None)
         else:
             self._insert_by_core(connection, rows)
 
@@ -61,22 +82,20 @@ class Inserter:
             connection.execute(statement, values)
 
     def _insert_directly(
-        self, connection: sa.Connection, rows: list[list[Any]], polite: bool
+        self, connection: sa.Connection, rows: list[list[Any]], turns: Turns | None
     ) -> None:
         for place, binder in self._binders:
             for row in rows:
                 row[place] = binder(row[place])
-        start, size = 0, min(SMALL, self._largest) if polite else self._largest
+        start = 0
         while start < len(rows):
+            size = min(self._largest, turns.rows if turns else LARGE)
             part = rows[start : start + size]
-            parameters = tuple(value for row in part for value in row)
+            parameters = tuple(chain.from_iterable(part))
             connection.exec_driver_sql(self._statement(len(part)), parameters)
-            start += len(part)
-            if polite:
-                began = perf_counter()
-                sleep(0)
-                if perf_counter() - began > BUSY:
-                    size = self._largest
+            start += size
+            if turns is not None:
+                turns.give()
 
     def _statement(self, count: int) -> str:
         """Return an INSERT of this many rows; there are few sizes, so SQLite keeps them parsed."""

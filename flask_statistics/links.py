@@ -9,6 +9,9 @@ from urllib.parse import quote, urlencode
 
 from flask import current_app, request
 
+from .errors import QueryError
+from .fields import BY_NAME
+from .filters import Filter, read_filter
 from .query import PARAMETERS
 
 #: Parameters of the pages beside those of queries: the table of URLs by ``route`` or ``path``.
@@ -25,7 +28,9 @@ def endpoint_url(endpoint: str, **values: str) -> str:
     adapter = current_app.create_url_adapter(request)
     if adapter is None:
         raise RuntimeError("There are links only in a request.")
-    return adapter.build(endpoint, values, force_external=False)
+    url = adapter.build(endpoint, values, force_external=False)
+    # Werkzeug quotes the path, but not what the server has put before it.
+    return quote(adapter.script_name.rstrip("/"), safe=_SAFE) + url[len(adapter.script_name) - 1 :]
 
 
 def value_argument(value: object) -> str:
@@ -33,6 +38,14 @@ def value_argument(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+def _can_be_asked(condition: Filter) -> bool:
+    try:
+        read_filter(condition, BY_NAME)
+    except QueryError:  # a value that is too long, or holds what is never stored
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Links:
     def filter(self, dimension: str, value: object) -> str | None:
         """Return the dashboard with this filter; None for a value that a filter cannot say."""
         argument = value_argument(value)
-        if argument.startswith("!"):
+        if argument.startswith("!") or not _can_be_asked(Filter(dimension, (argument,))):
             return None
         kept = self._without("page", "sort", "limit", "by", dimension)
         return self._url(self.root, [*kept, (dimension, argument)])

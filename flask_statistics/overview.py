@@ -12,7 +12,7 @@ from .errors import QueryError
 from .formats import Change, change
 from .links import Links
 from .metrics import Metric
-from .panels import TILES, absent_label, allowed_metrics
+from .panels import TILES, UNKNOWN, absent_label, allowed_metrics
 from .period import BUCKETS, Period
 from .query import Query
 from .questions import Question, label
@@ -155,7 +155,8 @@ def chips(query: Query, links: Links) -> list[Chip]:
 
 
 def _in_words(dimension: str, value: str) -> tuple[str, str]:
-    excluded, rest = value.startswith("!"), value.removeprefix("!")
-    if not rest:
-        return ("is not", absent_label(dimension)) if excluded else ("is", absent_label(dimension))
-    return "is not" if excluded else "is", rest
+    relation = "is not" if value.startswith("!") else "is"
+    if value.removeprefix("!"):
+        return relation, value.removeprefix("!")
+    absent = absent_label(dimension)
+    return ("is", "known") if value and absent == UNKNOWN else (relation, absent)

@@ -99,6 +99,7 @@ PANELS: tuple[Panel, ...] = (
 
 _ABSENT = {
     "route": "no route",
+    "country": UNKNOWN,
     "referrer": "direct",
     **{panel.dimensions[0]: panel.absent for panel in PANELS if panel.absent},
 }

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -67,6 +68,8 @@ _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LAYERS = 4
 #: A word that ends with a secret name of this many letters is secret: ``accesstoken``.
 _LONG_NAME = 5
+#: Names up to this length are judged once and remembered.
+_SHORT = 64
 _INNOCENT = {
     *("assigned", "cosigned", "designed", "obsession", "possession", "redesigned", "resigned"),
     *("unassigned", "unsigned"),
@@ -83,6 +86,7 @@ class Secrets:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(_joined(name) for name in names)
         self._long = tuple(name for name in self._names if len(name) >= _LONG_NAME)
+        self._judged = lru_cache(1024)(self._judge)
 
     def is_secret(self, name: str) -> bool:
         """Tell whether a parameter of this name, percent-encoded or not, holds a secret.
@@ -91,6 +95,9 @@ class Secrets:
         of them joined (``api_key`` → ``apikey``) is a listed name or its plural, or if a word
         ends with a listed name of five letters or more (``accesstoken``).
         """
+        return self._judged(name) if len(name) <= _SHORT else self._judge(name)
+
+    def _judge(self, name: str) -> bool:
         decoded = _decoded(name)
         words = [word.lower() for word in _NAME_WORD.findall(decoded)]
         if len(words) > 1:

@@ -23,8 +23,9 @@ import sqlalchemy as sa
 from .record import Record
 from .storage import Storage, is_shared_memory
 
-#: Records of one transaction.
-BATCH = 1000
+#: Records of one transaction: few enough that a writer of the host on SQLite waits for less than
+#: half a second, enough that a busy process keeps up.
+BATCH = 4000
 #: Seconds between two tries while the database is away, doubled up to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds between two messages about the same trouble.
@@ -133,9 +134,12 @@ class Recorder:
             except RuntimeError:  # the interpreter is shutting down
                 self._thread = None
 
-    def store_now(self) -> None:
-        """Store what waits, in this thread, unless a lock is held; then the thread does it."""
-        if self._storing.acquire(blocking=False):
+    def store_now(self, timeout: float = 0.0) -> None:
+        """Store what waits, in this thread, unless a lock is held; then the thread does it.
+
+        :param timeout: seconds to wait for another thread that is storing.
+        """
+        if self._storing.acquire(timeout=timeout):
             try:
                 if not self._shared_connection_is_busy():
                     self._store_waiting(wait=False)
@@ -156,18 +160,19 @@ class Recorder:
     def flush(self, timeout: float) -> bool:
         """Wait until all that was put before is stored; return whether it is."""
         deadline = monotonic() + timeout
-        if not self._queue and not self._taken:
+        if self._thread is None and not self._queue and not self._taken:
             return True
+        # While a thread runs, an empty queue says nothing: it may have taken the last just now.
         marker = _Marker()
         self._queue.append(marker)
         if self._stores_at_once:
-            self.store_now()
-        if self._shared_memory:
-            return marker.is_set() and marker.complete
-        self._start()
-        self._paused_until = 0.0
-        self._wake.set()
-        return marker.wait(max(0.0, deadline - monotonic())) and marker.complete
+            self.store_now(timeout)
+        if not self._shared_memory:
+            self._start()
+            self._paused_until = 0.0
+            self._wake.set()
+            marker.wait(max(0.0, deadline - monotonic()))
+        return marker.is_set() and marker.complete
 
     def renew_storage(self) -> None:
         """Look again at what is to be filled, from the next batch on."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .answers import Number
+from .errors import QueryError
 from .fields import BY_NAME as FIELDS
-from .filters import find_dimension
+from .filters import find_dimension, shown
 from .links import Links
 from .metrics import BY_NAME, Metric
 from .panels import (
@@ -128,6 +129,17 @@ def values(question: Question, links: Links, dimension: str, limit: int) -> Tabl
     pages = max(1, -(-found.total // limit))
     return Table(dimension, label(dimension), metrics, rows, order, found.total,
                  asked.offset + 1, query.page, pages)  # fmt: skip
+
+
+def check_order(question: Question) -> None:
+    """Refuse an order that the table of URLs cannot have, even when there is nothing to order.
+
+    :raises QueryError: which names those that it can.
+    """
+    known = [metric.name for metric in question.answers.metrics] + ["value", "last"]
+    order = question.query.order
+    if order is not None and order.removeprefix("-") not in known:
+        raise QueryError("sort", f"{shown(order)} is none of {', '.join(known)}")
 
 
 def _row(dimension: str, links: Links, figures: dict[str, Any]) -> Row:

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .reading import reading
 from .report import inert
 from .state import State
 
@@ -24,7 +25,7 @@ def make_status(state: State) -> dict[str, Any]:
     date, ended = state.model.columns["date"], state.tables.live.c.ended
     name = state.model.table.name
     rows = newest = live = None
-    with state.engine.connect() as connection:
+    with reading(state.engine) as connection:
         if name not in missing:
             counted = sa.select(sa.func.count(), sa.func.max(date)).select_from(state.model.table)
             rows, newest = connection.execute(counted).one()

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
 
 from .config import Config
 from .enrich import Enricher, Identity
-from .inserting import SMALL, Inserter, no_waiting
+from .inserting import Inserter, Turns, no_waiting
 from .matching import OwnRoutes
 from .model import Model
 from .record import Record
@@ -68,6 +68,7 @@ class Storage:
             own_routes=own_routes,
         )
         self._row = enricher.row
+        self._turns = Turns()
         self.columns = enricher.columns
         self._stored = [p for p, n in enumerate(self.columns) if n in model.attributes]
         self._inserter = Inserter(
@@ -88,11 +89,10 @@ class Storage:
 
         :param live: False for imported requests, whose salts are kept apart.
         """
-        rows = []
-        for number, record in enumerate(records):
-            if number % SMALL == 0:
-                sleep(0)  # a request may go first
-            rows.append(self._row(record))
+        rows: list[list[Any]] = []
+        while len(rows) < len(records):
+            rows += map(self._row, records[len(rows) : len(rows) + self._turns.rows])
+            self._turns.give()
         if self._visitor is not None:
             self._hash_visitors(rows, self._visitor, self._salts[live])
         return rows
@@ -141,7 +141,7 @@ class Storage:
             self._visits.fill(connection, rows, self._date, self._visitor, self._visit)
         if len(self._stored) < len(self.columns):
             rows = [[row[place] for place in self._stored] for row in rows]
-        self._inserter.insert(connection, rows, polite=live)
+        self._inserter.insert(connection, rows, self._turns if live else None)
 
     def note_live(self, rows: Sequence[list[Any]]) -> None:
         """Remember that requests of this time were recorded as they came."""

@@ -22,7 +22,9 @@ class TrackVar:
     def __get__(self, kept: Any, owner: type[Any] | None = None) -> Any:
         trace = self._trace()
         if trace is None:  # no request, or none that is recorded
-            return kept.__dict__.setdefault("track_var", {})
+            if kept.__dict__.get("track_var") is None:
+                kept.__dict__["track_var"] = {}
+            return kept.__dict__["track_var"]
         if trace.variables is None:
             trace.variables = {}
         return trace.variables
@@ -50,6 +52,12 @@ def give_track_var(app: Flask, key: str) -> None:
                 variable.put(self, value)
             else:
                 super().__setattr__(name, value)
+
+        def __delattr__(self, name: str) -> None:
+            if name == "track_var":
+                variable.put(self, None)
+            else:
+                super().__delattr__(name)
 
         def get(self, name: str, default: Any = None) -> Any:
             return self.track_var if name == "track_var" else super().get(name, default)

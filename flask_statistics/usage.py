@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from .errors import QueryError
+from .reading import reading
 from .state import State
 
 #: The key of Flask-Track-Usage and the column that holds it.
@@ -50,7 +51,7 @@ def get_usage(
             moment <= last if isinstance(end, datetime) else moment < last + timedelta(days=1)
         )
     query = query.order_by(moment.desc(), key.desc()).limit(limit).offset((page - 1) * limit)
-    with state.engine.connect() as connection:
+    with reading(state.engine) as connection:
         return [_usage(dict(row)) for row in connection.execute(query).mappings()]
 
 

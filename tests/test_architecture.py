@@ -16,15 +16,16 @@ LAYERS = {
     "what a host imports": {"__init__", "extension"},
     "what people meet": {"admin", "cli", "dashboard"},
     "what an app does": {
-        "api", "capture", "excluding", "failures", "formats", "importer", "links", "overview",
+        "api", "capture", "excluding", "failures", "formats", "import_writing", "importer", "links",
+        "overview",
         "panels", "permissions", "questions", "rendering", "report", "sections", "status", "usage",
     },
     "one app's state": {"state"},
     "storing and asking": {"answers", "recorder", "storage"},
     "parts of these": {
         "access_log", "aggregates", "classic", "enrich", "enrich.bots", "enrich.referrers",
-        "enrich.user_agents", "import_lock", "inserting", "known_lines", "log_file", "selection",
-        "visitors",
+        "enrich.user_agents", "import_lock", "inserting", "known_lines", "log_file",
+        "ranking", "selection", "visitors",
     },
     "what everything stands on": {
         "_folders", "config", "constructs", "errors", "fields", "filters", "media_types",

@@ -240,7 +240,12 @@ def test_a_copied_context_after_the_request(make_host: MakeHost) -> None:
     """Work that goes on after the request has ended adds nothing, and asks disable_f no more."""
     work: list[Callable[[], None]] = []
     asked: list[bool] = []
-    host = make_host(disable_f=lambda: bool(asked.append(True)))
+
+    def disable() -> bool:
+        asked.append(True)
+        return False
+
+    host = make_host(disable_f=disable)
 
     def view() -> str:
         @copy_current_request_context
@@ -322,10 +327,9 @@ def test_a_test_request_context_that_fails(host: Host) -> None:
 
     host.app.add_url_rule("/x", view_func=fail)
     with host.app.test_request_context("/x"):
-        try:
+        with pytest.raises(ValueError, match="boom") as raised:
             host.app.full_dispatch_request()
-        except ValueError as error:
-            assert host.app.handle_exception(error).status_code == 500
+        assert host.app.handle_exception(raised.value).status_code == 500
     assert host.rows() == []
 
 

@@ -362,7 +362,7 @@ def test_two_primary_keys(app: Flask, db: SQLAlchemy) -> None:
         b=db.Column(db.Integer, primary_key=True),
         date=db.Column(db.DateTime),
     )
-    with pytest.raises(ConfigurationError, match="^Request needs one integer primary key"):
+    with pytest.raises(ConfigurationError, match=r"^Request needs one integer primary key"):
         Statistics(app, db, model)
 
 

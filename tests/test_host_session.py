@@ -25,7 +25,7 @@ def with_items(db: SQLAlchemy) -> Any:
         "id": db.Column(db.Integer, primary_key=True),
         "name": db.Column(db.String(50), unique=True),
     }
-    request = type("Request", (RequestMixin, db.Model), {})
+    request: Any = type("Request", (RequestMixin, db.Model), {})
     request.Item = type("Item", (db.Model,), columns)
     return request
 
@@ -108,7 +108,7 @@ def test_a_view_that_fails_with_a_failed_transaction(shop: Host) -> None:
 def test_no_session_events(shop: Host) -> None:
     """Our writing begins, flushes, commits and rolls back no session of the host."""
     events: list[str] = []
-    session_class = shop.db.session.session_factory.class_  # type: ignore[attr-defined]
+    session_class = shop.db.session.session_factory.class_
     for name in ("after_begin", "before_flush", "before_commit", "after_rollback"):
         sa.event.listen(session_class, name, lambda *args, n=name: events.append(n))
     shop.open("/x")
@@ -318,7 +318,7 @@ def test_a_bind_that_is_not_configured(make_host: MakeHost) -> None:
     def model(db: SQLAlchemy) -> Any:
         return type("Request", (RequestMixin, db.Model), {"__bind_key__": "absent"})
 
-    with pytest.raises(ConfigurationError, match="^The model's bind 'absent' is not among"):
+    with pytest.raises(ConfigurationError, match=r"^The model's bind 'absent' is not among"):
         make_host(model=model)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -24,21 +24,14 @@ from flask_statistics.known_lines import KnownLines, hash_line
 from flask_statistics.log_file import LogFile, open_log
 from flask_statistics.query import Filter, Period, Query
 from flask_statistics.state import get_state
+from tests.sample_log import ADDRESSES, DAYS, SAMPLE, SAMPLE_LINES, STATUSES, line
 
-from .conftest import Host
+if TYPE_CHECKING:
+    from tests.conftest import Host
 
-SAMPLE = Path(__file__).parent.parent / "example_app" / "data" / "access.log.gz"
-SAMPLE_LINES = gzip.decompress(SAMPLE.read_bytes()).splitlines(keepends=True)
-DAYS = {"2015-05-17": 1632, "2015-05-18": 2893, "2015-05-19": 2896, "2015-05-20": 2579}
-STATUSES = {200: 9126, 206: 45, 301: 164, 304: 445, 403: 2, 404: 213, 416: 2, 500: 3}
-UTC = ZoneInfo("UTC")
-MAY = Period(date(2015, 5, 17), date(2015, 5, 20), UTC)
+MAY = Period(date(2015, 5, 17), date(2015, 5, 20), ZoneInfo("UTC"))
 
-MakeHost = Callable[..., Host]
-
-
-def line(path: str = "/", time: str = "17/May/2015:10:05:03 +0000", address: str = "::1") -> str:
-    return f'{address} - - [{time}] "GET {path} HTTP/1.1" 200 5 "-" "Mozilla/5.0"\n'
+MakeHost = Callable[..., "Host"]
 
 
 def import_logs(host_: Host, *paths: Path | str, **options: Any) -> list[Tally]:
@@ -93,7 +86,7 @@ def _check_select(host: Host) -> None:
     rows = host.stored()
     assert len(rows) == 10_000
     assert Counter(row["date"].date().isoformat() for row in rows) == DAYS
-    assert len({row["remote_address"] for row in rows}) == 1753
+    assert len({row["remote_address"] for row in rows}) == ADDRESSES
     assert Counter(row["status_code"] for row in rows) == STATUSES
     assert all(row["visitor"] and row["visit"] for row in rows)
     assert all(row["mimetype"] == "image/png" for row in rows if row["path"].endswith(".png"))
@@ -111,7 +104,7 @@ def _check_answers(host: Host) -> None:
     assert {point["start"]: point["hits"] for point in points} == DAYS
     statuses = answers.breakdown(query.replace(group_by=("status_code",))).rows
     assert {row["value"]: row["hits"] for row in statuses} == STATUSES
-    assert answers.breakdown(query.replace(group_by=("remote_address",))).total == 1753
+    assert answers.breakdown(query.replace(group_by=("remote_address",))).total == ADDRESSES
     assert answers.count(query.replace(filters=(Filter("status_code", ("5xx",)),))) == 3
 
 
@@ -399,7 +392,8 @@ def test_missing_tables(host: Host) -> None:
         with pytest.raises(MissingTableError) as error:
             import_logs(host, SAMPLE)
         assert str(error.value) == (
-            f"The table {name} is missing: run `flask db migrate` and `flask db upgrade` to make it."
+            f"The table {name} is missing: "
+            "run `flask db migrate` and `flask db upgrade` to make it."
         )
 
 
@@ -542,7 +536,7 @@ def test_classic_model(make_host: MakeHost, database_url: str, tmp_path: Path) -
     """A model with few columns is filled as far as it goes."""
 
     def classic(db: Any) -> Any:
-        class Classic(db.Model):  # type: ignore[misc, name-defined]
+        class Classic(db.Model):  # type: ignore[misc]
             index = db.Column(db.Integer, primary_key=True, autoincrement=True)
             date = db.Column(db.DateTime)
             path = db.Column(db.String(100))

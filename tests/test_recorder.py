@@ -309,9 +309,7 @@ def test_trouble_with_our_own_tables_stores_no_row_twice(host: Host) -> None:
 
 
 @pytest.mark.parametrize("value", [2**80, object(), {"a": 1}, b"\xff", "\ud800"])
-def test_a_value_that_no_driver_takes(
-    make_host: MakeHost, database_url: str, value: Any
-) -> None:
+def test_a_value_that_no_driver_takes(make_host: MakeHost, database_url: str, value: Any) -> None:
     """A field of the host that returns nonsense never keeps other requests from being stored."""
 
     def model(db: SQLAlchemy) -> Any:

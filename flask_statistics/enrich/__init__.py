@@ -12,7 +12,6 @@ import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,8 +24,9 @@ from ..record import RECORD, Record
 from .referrers import referrer_source
 from .user_agents import describe_user_agent
 
-#: How many distinct values each step remembers.
-REMEMBERED = 4096
+#: How many distinct values each step remembers, and of how many characters at most.
+REMEMBERED = 2048
+LONGEST_REMEMBERED = 1024
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CAMPAIGN = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
@@ -112,57 +112,57 @@ class Enricher:
         return row
 
     def _steps(self) -> Iterator[Step]:
-        yield ("date", "response_time", "status_code", "size"), _measured
-        yield ("db_queries", "db_time"), _sql
-        yield ("method",), self._remember(_METHOD, self._method)
-        yield ("mimetype",), self._remember(_CONTENT_TYPE, self._mimetype)
-        yield ("remote_address",), self._remember(_ADDRESS, self._address)
-        yield ("xforwardedfor",), self._remember(_FORWARDED, self._forwarded)
+        """Yield few steps, of what comes together again and again: a call costs more than a
+        look-up."""
         yield (
-            ("user_agent", *AGENT),
-            self._remember(_USER_AGENT, self._agent),
+            (
+                "date", "response_time", "status_code", "size", "db_queries", "db_time",
+                "authorization", "request_id", "visitor", "visit",
+            ),
+            _measured,
+        )  # fmt: skip
+        yield ("username", "exception", "track_var"), self._said
+        yield (
+            ("remote_address", "xforwardedfor"),
+            _remember(self._client, _ADDRESS, _FORWARDED),
         )
-        yield ("language",), self._remember(_ACCEPT_LANGUAGE, self._language)
-        yield ("referrer", "source"), self._remember_two(_REFERRER, _HOST, self._referrer)
-        yield ("query_string", "url_args", *_CAMPAIGN), self._remember(_QUERY, self._query)
-        yield ("host",), self._remember(_HOST, self._host)
-        yield ("endpoint", "blueprint"), self._remember(_ENDPOINT, self._endpoint)
-        yield ("route",), self._remember(_ROUTE, self._route)
-        yield ("path", "view_args", "url"), self._location
-        yield ("authorization", "username", "exception", "track_var"), self._said
-        yield ("request_id",), _request_id
-        yield ("visitor", "visit"), _identity
-        yield ("server_name", "version", "site"), self._constant
-        yield ("country", "region", "city", "ip_info"), lambda record: (None, None, None, None)
-
-    def _remember(self, place: int, function: Callable[[Any], tuple[Any, ...]]) -> Any:
-        remembered = lru_cache(REMEMBERED)(function)
-        return lambda record: remembered(record[place])
-
-    def _remember_two(
-        self, first: int, second: int, function: Callable[[Any, Any], tuple[Any, ...]]
-    ) -> Any:
-        remembered = lru_cache(REMEMBERED)(function)
-        return lambda record: remembered(record[first], record[second])
+        yield (
+            ("user_agent", *AGENT, "language"),
+            _remember(self._browser, _USER_AGENT, _ACCEPT_LANGUAGE),
+        )
+        yield (
+            (
+                "method", "mimetype", "endpoint", "blueprint", "route", "host", "path",
+                "view_args", "url",
+            ),
+            _remember(
+                self._page, _METHOD, _CONTENT_TYPE, _ENDPOINT, _ROUTE, _SCHEME, _HOST, _SCRIPT,
+                _PATH, _QUERY, _VIEW_ARGS,
+            ),
+        )  # fmt: skip
+        yield ("referrer", "source"), _remember(self._referrer, _REFERRER, _HOST)
+        yield ("query_string", "url_args", *_CAMPAIGN), _remember(self._query, _QUERY)
+        # Places come with a later release.
+        nowhere = (None, None, None, None)
+        constant = (self._app_name, self._config.version, self._config.site, *nowhere)
+        yield (
+            ("server_name", "version", "site", "country", "region", "city", "ip_info"),
+            lambda record: constant,
+        )
 
     def _text(self, name: str, raw: str | None) -> str | None:
         return None if raw is None else self._limits.cut(name, decode_header(raw))
 
-    def _method(self, raw: str | None) -> tuple[Any, ...]:
-        return (self._text("method", raw),)
-
-    def _mimetype(self, raw: str | None) -> tuple[Any, ...]:
-        if raw is None:
-            return (None,)
-        return (self._limits.cut("mimetype", storable(raw.partition(";")[0].strip().lower())),)
-
-    def _address(self, raw: str | None) -> tuple[Any, ...]:
+    def _client(self, address: str | None, forwarded: str | None) -> tuple[Any, ...]:
         mask = self._config.mask_ip
-        return (self._text("remote_address", mask_address(raw, mask) if mask and raw else raw),)
+        if mask is not None:
+            address = address and mask_address(address, mask)
+            forwarded = forwarded and mask_addresses(forwarded, mask)
+        return self._text("remote_address", address), self._text("xforwardedfor", forwarded)
 
-    def _forwarded(self, raw: str | None) -> tuple[Any, ...]:
-        mask = self._config.mask_ip
-        return (self._text("xforwardedfor", mask_addresses(raw, mask) if mask and raw else raw),)
+    def _browser(self, user_agent: str | None, languages: str | None) -> tuple[Any, ...]:
+        language = _LANGUAGE.match((languages or "").strip())
+        return *self._agent(user_agent), self._limits.cut("language", language and language[0])
 
     def _agent(self, raw: str | None) -> tuple[Any, ...]:
         text = None if raw is None else decode_header(raw)
@@ -181,10 +181,6 @@ class Enricher:
         if name and version and f"{column}_version" not in self._split:
             name = f"{name} {version}"
         return self._limits.cut(column, name)
-
-    def _language(self, raw: str | None) -> tuple[Any, ...]:
-        found = _LANGUAGE.match((raw or "").strip())
-        return (self._limits.cut("language", found[0]) if found else None,)
 
     def _referrer(self, raw: str | None, host: str | None) -> tuple[Any, ...]:
         if not raw:
@@ -210,7 +206,7 @@ class Enricher:
         clean = self._secrets.redact_path(path, tuple(arguments.items()), rule.rule)
         return parts._replace(path=clean).geturl()
 
-    def _query(self, raw: str) -> tuple[Any, ...]:
+    def _query(self, raw: str | None) -> tuple[Any, ...]:
         if not raw:
             return "", "{}", None, None, None, None, None
         clean = decode_header(self._secrets.redact_query(raw))
@@ -231,37 +227,51 @@ class Enricher:
             values = dict(list(values.items())[: len(values) // 2])
         return text
 
-    def _host(self, raw: str | None) -> tuple[Any, ...]:
-        return (self._text("host", _without_credentials(raw)),)
-
-    def _endpoint(self, raw: str | None) -> tuple[Any, ...]:
-        if raw is None:
-            return None, None
-        endpoint = storable(raw)
-        blueprint = endpoint.rpartition(".")[0] or None
-        return self._limits.cut("endpoint", endpoint), self._limits.cut("blueprint", blueprint)
-
-    def _route(self, raw: str | None) -> tuple[Any, ...]:
-        return (None if raw is None else self._limits.cut("route", storable(raw)),)
-
-    def _location(self, record: Record) -> tuple[Any, ...]:
-        raw_path = record[_PATH]
-        if raw_path is None:
-            return None, None, None
-        path = "/" + decode_header(raw_path).lstrip("/")  # as Werkzeug's request.path
-        arguments = record[_VIEW_ARGS]
-        if arguments:
-            path = storable(self._secrets.redact_path(path, arguments, record[_ROUTE]))
-        location = decode_header(record[_SCRIPT] or "").rstrip("/") + path
-        host = storable(_without_credentials(record[_HOST]) or "")
-        url = f"{record[_SCHEME]}://{host}{location.translate(_QUOTED)}"
-        if record[_QUERY]:
-            url += "?" + decode_header(self._secrets.redact_query(record[_QUERY]))
+    def _page(
+        self,
+        method: str | None,
+        content_type: str | None,
+        endpoint: str | None,
+        route: str | None,
+        scheme: str,
+        host: str | None,
+        script: str | None,
+        path: str | None,
+        query: str | None,
+        arguments: tuple[tuple[str, Any], ...] | None,
+    ) -> tuple[Any, ...]:
+        mimetype = content_type and storable(content_type.partition(";")[0].strip().lower())
+        endpoint = endpoint and storable(endpoint)
+        host = self._text("host", host and host.rpartition("@")[2])  # without credentials
+        path = path and self._path(path, arguments, route)
         return (
+            self._text("method", method),
+            self._limits.cut("mimetype", mimetype),
+            self._limits.cut("endpoint", endpoint),
+            self._limits.cut("blueprint", endpoint and (endpoint.rpartition(".")[0] or None)),
+            self._limits.cut("route", route and storable(route)),
+            host,
             self._limits.cut("path", path),
             None if arguments is None else self._arguments(arguments),
-            self._limits.cut("url", url),
+            path and self._url(scheme, host, script, path, query),
         )
+
+    def _path(
+        self, raw: str, arguments: tuple[tuple[str, Any], ...] | None, route: str | None
+    ) -> str:
+        path = "/" + decode_header(raw).lstrip("/")  # as Werkzeug's request.path
+        if not arguments:
+            return path
+        return storable(self._secrets.redact_path(path, arguments, route))
+
+    def _url(
+        self, scheme: str, host: str | None, script: str | None, path: str, query: str | None
+    ) -> str | None:
+        location = decode_header(script or "").rstrip("/") + path
+        url = f"{scheme}://{host or ''}{location.translate(_QUOTED)}"
+        if query:
+            url += "?" + decode_header(self._secrets.redact_query(query))
+        return self._limits.cut("url", url)
 
     def _arguments(self, arguments: tuple[tuple[str, Any], ...]) -> str:
         shown = {}
@@ -273,22 +283,16 @@ class Enricher:
 
     def _said(self, record: Record) -> tuple[Any, ...]:
         username, exception, track_var = record[_USERNAME], record[_EXCEPTION], record[_TRACK_VAR]
+        if track_var is not None and len(track_var) > self._limits["track_var"]:
+            track_var = None  # half of it would be no JSON
         return (
-            record[_AUTHORIZATION],
             username and self._limits.cut("username", storable(username)),
             exception and self._limits.cut("exception", storable(exception)),
-            track_var if track_var is None or len(track_var) <= self._limits["track_var"] else None,
+            track_var,
         )
-
-    def _constant(self, record: Record) -> tuple[Any, ...]:
-        return self._app_name, self._config.version, self._config.site
 
     def _host_fields(self, record: Record) -> tuple[Any, ...]:
         return tuple(storable(v) if isinstance(v, str) else v for v in record[_FIELDS])
-
-
-def _without_credentials(host: str | None) -> str | None:
-    return host and host.rpartition("@")[2]
 
 
 def _names(steps: Sequence[Step]) -> list[str]:
@@ -296,30 +300,46 @@ def _names(steps: Sequence[Step]) -> list[str]:
     return [name for names, _ in steps for name in names]
 
 
+def _remember(
+    function: Callable[..., tuple[Any, ...]], *places: int
+) -> Callable[[Record], tuple[Any, ...]]:
+    """Return a step that calls ``function`` with these values of a record, once for each.
+
+    Long values are not remembered, so that nobody can fill the memory with them.
+    """
+    # Twice the place of a single value, since itemgetter gives a tuple for two or more.
+    pick = itemgetter(*places, places[-1])
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    def step(record: Record) -> tuple[Any, ...]:
+        key = pick(record)
+        values = known.get(key)
+        if values is None:
+            values = function(*key[:-1])
+            if sum(len(value) for value in key if isinstance(value, str)) <= LONGEST_REMEMBERED:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[key] = values
+        return values
+
+    return step
+
+
 def _measured(record: Record) -> tuple[Any, ...]:
-    seconds = record[_RESPONSE_TIME]
+    seconds, sql_seconds = record[_RESPONSE_TIME], record[_DB_TIME]
+    address, given = record[_ADDRESS], record[_REQUEST_ID]
+    if not given or not _HARMLESS_ID.fullmatch(given):
+        given = f"{random.getrandbits(64):016x}"
     return (
         datetime.fromtimestamp(record[_DATE], timezone.utc).replace(tzinfo=None),
         # Microseconds: what a clock of the operating system is good for.
-        None if seconds is None else round(seconds, 6),
+        seconds and round(seconds, 6),
         record[_STATUS],
         record[_SIZE],
+        record[_DB_QUERIES],
+        sql_seconds and round(sql_seconds, 6),
+        record[_AUTHORIZATION],
+        given,
+        None if address is None else Identity(address, record[_USER_AGENT], record[_HOST]),
+        None,
     )
-
-
-def _sql(record: Record) -> tuple[Any, ...]:
-    seconds = record[_DB_TIME]
-    return record[_DB_QUERIES], None if seconds is None else round(seconds, 6)
-
-
-def _request_id(record: Record) -> tuple[Any, ...]:
-    given = record[_REQUEST_ID]
-    if given and _HARMLESS_ID.fullmatch(given):
-        return (given,)
-    return (f"{random.getrandbits(64):016x}",)
-
-
-def _identity(record: Record) -> tuple[Any, ...]:
-    if record[_ADDRESS] is None:
-        return None, None
-    return Identity(record[_ADDRESS], record[_USER_AGENT], record[_HOST]), None

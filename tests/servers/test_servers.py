@@ -99,8 +99,7 @@ def test_twenty_requests_give_twenty_rows(name: str, tmp_path: Path) -> None:
         for number in range(REQUESTS):
             with urlopen(f"http://127.0.0.1:{port}/{number}", timeout=SECONDS) as response:
                 assert response.read().decode() == f"hello {number}"
-        if name != "uwsgi":  # which runs no threads between requests
-            wait_for_rows(database)
+        wait_for_rows(database)
     assert sorted(paths(database)) == sorted(f"/{number}" for number in range(REQUESTS))
 
 
