@@ -25,8 +25,8 @@ class Host:
         if self.statistics is None:
             return
         with self.app.app_context():
-            if not self.statistics.flush(timeout=300):
-                raise RuntimeError("what was recorded could not be stored within five minutes")
+            if not self.statistics.flush(timeout=60):
+                raise RuntimeError("what was recorded could not be stored within a minute")
 
     def create_tables(self) -> None:
         """Make the tables anew, without rows."""

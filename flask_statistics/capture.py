@@ -151,7 +151,7 @@ class _Capture:
                 if self._is_own_path(now.path):
                     return
                 rule, arguments = self._match_again(now)
-            elif rule.arguments and len(arguments) < len(rule.arguments):
+            elif rule.arguments and rule.arguments - arguments.keys():
                 # A preprocessor of the host took some away; they may be secret.
                 arguments = self._match_again(now)[1] or arguments
             endpoint = None if rule is None else rule.endpoint
@@ -307,8 +307,8 @@ class _Capture:
         # Where Flask-Login keeps the user that the host loaded in this request.
         user = kept.get("_login_user")
         if user is not None and user.is_authenticated:
-            # Never by attribute access: that may ask the database through the host's session.
-            name = vars(user).get("username")
+            # Not by attribute access: that may ask the database through the host's session.
+            name = getattr(user, "__dict__", {}).get("username")
             return name if name is not None else session.get("_user_id") or user.get_id()
         given = request.authorization
         return given.username if given and given.type == "basic" else None

@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from .known_lines import ImportedLines
+from .known_lines import ImportedLines, Mark
 from .record import Record
 from .storage import Storage, is_shared_memory
 
-#: Seconds that a transaction should take: SQLite lets nobody else write meanwhile.
-HELD = 0.25
-#: Seconds between two transactions: SQLite's waiting writers look every 0.1 s at least.
-GAP = 0.1
+#: Lines that are derived and handed to the writing thread together.
+BATCH = 6_000
+#: Rows that are inserted before it is looked whether a transaction has lasted long enough.
+PART = 1_000
+#: Seconds that a transaction may take: SQLite lets nobody else write meanwhile.
+HELD = 0.2
+#: Seconds between two transactions. A writer that waits for SQLite looks again after 25 ms, once
+#: it has waited for 128 ms after 50, and from 228 ms on after 100 (sqlite3_busy_timeout).
+GAP, LONG_GAP = 0.05, 0.1
+_LONG = 0.228
 #: Bytes of SQLite's page cache, so that it writes once, at the end (its own default: 2 MB).
 CACHE = 32 * 2**20
-_FEWEST, _MOST = 500, 10_000
 _ATTEMPTS = 8
 
 
+class _Batch(NamedTuple):
+    rows: list[list[Any]]
+    marks: Sequence[Mark]
+
+
 class BatchWriter:
-    """Writes batches of new lines one after the other, each in one transaction with its hashes.
+    """Writes batches of new lines one after the other, each row with the mark of its line.
 
     Databases work without the interpreter's lock, so that the next lines are parsed meanwhile.
 
-    :ivar size: how many lines the next batch should have.
     :ivar stored: how many lines were committed.
     """
 
     def __init__(
         self, storage: Storage, connection: sa.Connection, imported: ImportedLines
     ) -> None:
-        self.size = _FEWEST
         self.stored = 0
         self._storage = storage
         self._connection = connection
         self._imported = imported
-        self._gap = GAP if connection.dialect.name == "sqlite" else 0.0
-        self._released = 0.0
+        self._pauses = connection.dialect.name == "sqlite"
+        self._next = 0.0
         shared = is_shared_memory(connection.engine)
         self._thread = None if shared else ThreadPoolExecutor(1, "flask_statistics_import")
         self._writing: Future[None] | None = None
 
-    def put(self, records: Sequence[Record], hashes: Mapping[int, list[bytes]]) -> None:
-        """Store records and the hashes of their lines by hour, after all that was put before.
+    def put(self, records: Sequence[Record], marks: Sequence[Mark]) -> None:
+        """Store records and the marks of their lines, after all that was put before.
 
         :raises sqlalchemy.exc.SQLAlchemyError: where this batch or the one before failed.
         :raises ImportRefusedError: where another process imports.
         """
-        rows = self._storage.derive(records, live=False)
+        batch = _Batch(self._storage.derive(records, live=False), marks)
         self.wait()
         if self._thread is None:
-            self._write_patiently(rows, hashes)
+            self._write_all(batch)
         else:
-            self._writing = self._thread.submit(self._write_patiently, rows, hashes)
+            self._writing = self._thread.submit(self._write_all, batch)
 
     def wait(self) -> None:
         """Wait until all that was put is committed; raises what :meth:`put` does."""
@@ -67,36 +75,51 @@ class BatchWriter:
             writing.result()
 
     def close(self) -> None:
-        """End the thread, after the transaction that it is in."""
+        """End the thread, after what it was given."""
         if self._thread is not None:
             self._thread.shutdown()
 
-    def _write_patiently(self, rows: list[list[Any]], hashes: Mapping[int, list[bytes]]) -> None:
+    def _write_all(self, batch: _Batch) -> None:
+        written = 0
+        while written < len(batch.rows):
+            rest = _Batch(batch.rows[written:], batch.marks[written:])
+            written += self._write_patiently(rest)
+
+    def _write_patiently(self, batch: _Batch) -> int:
         """Write in one transaction; where another one holds a lock, again.
 
         A commit whose answer was lost is not repeated: its lines count as another import's.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            sleep(max(0.0, self._released + self._gap - perf_counter()))
+        for attempt in range(1, _ATTEMPTS):
             try:
-                self._write(rows, hashes)
+                return self._write(batch)
             except sa.exc.OperationalError:
-                if attempt == _ATTEMPTS:
-                    raise
-                sleep(GAP * attempt)
-            else:
-                return
+                sleep(LONG_GAP * attempt)
+        return self._write(batch)
 
-    def _write(self, rows: list[list[Any]], hashes: Mapping[int, list[bytes]]) -> None:
+    def _write(self, batch: _Batch) -> int:
+        """Write as many rows as the time of a transaction allows; return how many."""
+        sleep(max(0.0, self._next - perf_counter()))
         began = perf_counter()
         with self._connection.begin():
-            self._storage.write(self._connection, rows, live=False)
-            latest = self._imported.append(self._connection, hashes)
-        self._released = perf_counter()
+            written = self._write_parts(batch.rows, began)
+            latest = self._imported.append(self._connection, batch.marks[:written])
         self._imported.note(latest)
-        self.stored += len(rows)
-        fitting = len(rows) * HELD / (self._released - began)
-        self.size = int(min(max(_FEWEST, fitting), 4 * self.size, _MOST))
+        self.stored += written
+        ended = perf_counter()
+        gap = LONG_GAP if ended - began > _LONG else GAP
+        self._next = ended + gap if self._pauses else ended
+        return written
+
+    def _write_parts(self, rows: list[list[Any]], began: float) -> int:
+        written, lasted = 0, 0.0
+        while written < len(rows) and perf_counter() - began + lasted < HELD:
+            part_began = perf_counter()
+            part = rows[written : written + PART]
+            self._storage.write(self._connection, part, live=False)
+            written += len(part)
+            lasted = perf_counter() - part_began
+        return written
 
 
 @contextmanager

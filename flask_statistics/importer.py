@@ -15,11 +15,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from . import import_writing
 from .access_log import LineParser, is_whole
 from .errors import ImportRefusedError, MissingTableError
 from .import_lock import import_lock
 from .import_writing import BatchWriter, larger_cache
-from .known_lines import ImportedLines, KnownLines, hash_line
+from .known_lines import ImportedLines, KnownLines, Mark, hash_line
 from .log_file import LogFile
 from .record import RECORD, Record
 from .state import State
@@ -87,9 +88,9 @@ class Importer:
         self._key = blake2b((host or "").encode("utf-8", "replace"), digest_size=16).digest()
         self._overlap = overlap
         self._dry_run = dry_run
-        self._pretended: dict[int, list[bytes]] = {}
+        self._pretended: dict[int, bytearray] = {}
         self._records: list[Record] = []
-        self._hashes: dict[int, list[bytes]] = {}
+        self._marks: list[Mark] = []
 
     def read(self, log: LogFile, tally: Tally, progress: Callable[[], None] = lambda: None) -> None:
         """Import the lines of ``log`` that are new, and count all of them in ``tally``.
@@ -99,7 +100,7 @@ class Importer:
             damage are stored.
         """
         began, stored = perf_counter(), self._writer.stored
-        self._records, self._hashes = [], {}
+        self._records, self._marks = [], []
         live = LiveSpans() if self._overlap else LiveSpans.read(self._state)
         try:
             with closing(KnownLines(self._load)) as known:
@@ -162,8 +163,8 @@ class Importer:
             _refuse(tally, seconds)
         else:
             self._records.append(record)
-            self._hashes.setdefault(hour, []).append(line_hash)
-            if len(self._records) >= self._writer.size:
+            self._marks.append((hour, line_hash))
+            if len(self._records) >= import_writing.BATCH:
                 self._store(tally)
 
     def _key_of(self, line: bytes, record: Record) -> bytes:
@@ -173,18 +174,18 @@ class Importer:
         return b"" if line.startswith(self._host.encode("utf-8", "replace")) else self._key
 
     def _load(self, hour: int) -> list[bytes]:
-        return self._imported.load(hour) + self._pretended.get(hour, [])
+        return [*self._imported.load(hour), bytes(self._pretended.get(hour, b""))]
 
     def _store(self, tally: Tally) -> None:
-        records, hashes = self._records, self._hashes
-        self._records, self._hashes = [], {}
+        records, marks = self._records, self._marks
+        self._records, self._marks = [], []
         if not self._dry_run:
             if records:
-                self._writer.put(records, hashes)
+                self._writer.put(records, marks)
             return
         tally.new += len(records)
-        for hour, of_hour in hashes.items():
-            self._pretended.setdefault(hour, []).append(b"".join(of_hour))
+        for hour, line_hash in marks:
+            self._pretended.setdefault(hour, bytearray()).extend(line_hash)
 
 
 class LiveSpans:

@@ -9,7 +9,7 @@ of them has, whatever logs overlap, were imported in part, or grew.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from tempfile import TemporaryFile
@@ -21,6 +21,8 @@ from .errors import ImportRefusedError
 from .visitors import EPOCH
 
 HASH_SIZE = 8
+#: What is kept of a line: its hour since the epoch, and its hash.
+Mark = tuple[int, bytes]
 #: Hashes in memory before those of some hours are put into a temporary file.
 MOST_HASHES = 400_000
 
@@ -113,8 +115,8 @@ class ImportedLines:
         with self._engine.connect() as connection:
             return list(connection.scalars(query))
 
-    def append(self, connection: sa.Connection, hashes: Mapping[int, list[bytes]]) -> int:
-        """Add hashes by hour, inside the caller's transaction, which has written before.
+    def append(self, connection: sa.Connection, marks: Iterable[Mark]) -> int:
+        """Add the marks of lines, inside the caller's transaction, which has written before.
 
         That transaction holds the lock of SQLite, other databases have locks for imports: no
         other import comes between the check and the end.
@@ -127,7 +129,10 @@ class ImportedLines:
                 "another import stored lines in the meantime. "
                 "Run this one again when the other one has finished: it goes on where it was."
             )
-        values = [{"hour": _moment(hour), "lines": b"".join(of)} for hour, of in hashes.items()]
+        hours: dict[int, list[bytes]] = {}
+        for hour, line_hash in marks:
+            hours.setdefault(hour, []).append(line_hash)
+        values = [{"hour": _moment(hour), "lines": b"".join(of)} for hour, of in hours.items()]
         connection.execute(self._table.insert(), values)
         return self._read_latest(connection)
 

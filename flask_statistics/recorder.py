@@ -105,7 +105,7 @@ class Recorder:
 
     def put(self, captured: tuple[Any, ...]) -> None:
         """Append what was captured of a request; never waits, never raises."""
-        if len(self._queue) < self._size:
+        if len(self._queue) + len(self._taken) < self._size:
             self._queue.append(captured)
         else:
             self._drop("queue full", 1)
@@ -134,15 +134,16 @@ class Recorder:
             except RuntimeError:  # the interpreter is shutting down
                 self._thread = None
 
-    def store_now(self, timeout: float = 0.0) -> None:
+    def store_now(self, timeout: float = 0.0, *, wait: bool = False) -> None:
         """Store what waits, in this thread, unless a lock is held; then the thread does it.
 
         :param timeout: seconds to wait for another thread that is storing.
+        :param wait: whether to wait for locks of the database.
         """
         if self._storing.acquire(timeout=timeout):
             try:
                 if not self._shared_connection_is_busy():
-                    self._store_waiting(wait=False)
+                    self._store_waiting(wait=wait)
             finally:
                 self._storing.release()
         if self._queue or self._taken:
@@ -160,14 +161,15 @@ class Recorder:
     def flush(self, timeout: float) -> bool:
         """Wait until all that was put before is stored; return whether it is."""
         deadline = monotonic() + timeout
-        if self._thread is None and not self._queue and not self._taken:
+        in_this_thread = self._stores_at_once or self._stopped
+        if not in_this_thread and self._thread is None and not self._queue and not self._taken:
             return True
-        # While a thread runs, an empty queue says nothing: it may have taken the last just now.
+        # While others may be storing, an empty queue says nothing: the last may be in their hands.
         marker = _Marker()
         self._queue.append(marker)
-        if self._stores_at_once:
-            self.store_now(timeout)
-        if not self._shared_memory:
+        if in_this_thread:
+            self.store_now(timeout, wait=self._stopped)
+        if not marker.is_set() and not self._shared_memory and not self._stopped:
             self._start()
             self._paused_until = 0.0
             self._wake.set()
@@ -190,9 +192,10 @@ class Recorder:
     def _store_waiting(self, *, wait: bool) -> None:
         try:
             storage = self._current_storage()
+            storage.waits = wait
             while self._take():
                 if self._taken:
-                    self._store_batch(storage, wait=wait)
+                    self._store_batch(storage)
                 self._pass_marker()
             self._pause = 0.0
             self._destroy_expired_salts(storage)
@@ -218,7 +221,7 @@ class Recorder:
         while self._queue and isinstance(self._queue[0], _Marker):
             self._queue.popleft().set()
 
-    def _store_batch(self, storage: Storage, *, wait: bool) -> None:
+    def _store_batch(self, storage: Storage) -> None:
         if self._parts is None:
             self._parts = [self._derive(storage)]
         parts = self._parts
@@ -227,7 +230,7 @@ class Recorder:
                 del parts[0]
                 continue
             try:
-                with storage.transaction(wait=wait) as connection:
+                with storage.transaction() as connection:
                     storage.write(connection, parts[0])
             except Exception as error:
                 if not _is_about_a_row(error):
@@ -301,10 +304,11 @@ class Recorder:
     def stop(self, timeout: float = _SHUTDOWN) -> bool:
         """Store what waits, as far as the time suffices, and end the thread."""
         done = self.flush(timeout)
-        thread, self._stopped = self._thread, True
+        thread, self._stopped, self._attended = self._thread, True, False
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout)
+        self._thread = None
         return done
 
     @property

@@ -18,7 +18,7 @@ from .matching import OwnRoutes
 from .model import Model
 from .record import Record
 from .tables import Tables
-from .visitors import Salts, Visits, hash_visitor
+from .visitors import Salts, Transaction, Visits, hash_visitor
 
 _RECHECK = 60.0
 _SPAN_IS_KEPT = timedelta(seconds=10)
@@ -40,6 +40,7 @@ class Storage:
     """Derives and inserts rows of the host's model.
 
     :ivar columns: the names of a row's values, in their order.
+    :ivar waits: whether transactions wait for locks; else they fail at once.
     """
 
     def __init__(
@@ -52,8 +53,8 @@ class Storage:
         field_names: Sequence[str] = (),
         own_routes: OwnRoutes | None = None,
     ) -> None:
-        self._tables = tables
         self.engine = engine
+        self.waits = True
         names = [*model.columns, *field_names]
         columns = [model.attributes[name] for name in names]
         lengths = {n: getattr(c.type, "length", None) for n, c in zip(names, columns, strict=True)}
@@ -77,10 +78,12 @@ class Storage:
         self._date = self.columns.index("date")
         self._visitor = self.columns.index("visitor") if "visitor" in self.columns else None
         self._visit = self.columns.index("visit") if "visit" in self.columns else None
-        self._salts = {live: Salts(engine, tables.salt, live=live) for live in (True, False)}
+        self._salts = {
+            live: Salts(self.transaction, tables.salt, live=live) for live in (True, False)
+        }
         self._salts_missing_until = 0.0
         self._visits = Visits(model, config.visit_timeout)
-        self._span = _LiveSpan(engine, tables.live)
+        self._span = _LiveSpan(self.transaction, tables.live)
 
     def derive(self, records: Sequence[Record], *, live: bool = True) -> list[list[Any]]:
         """Return the rows of records, in the order of :attr:`columns`.
@@ -153,14 +156,11 @@ class Storage:
             logger.debug("The span of live requests was not stored.", exc_info=True)
 
     @contextmanager
-    def transaction(self, *, wait: bool = True) -> Iterator[sa.Connection]:
-        """Give a connection in a transaction that is committed at the end.
-
-        :param wait: False to fail at once where another transaction holds a lock.
-        """
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that is committed at the end."""
         with (
             self.engine.connect() as connection,
-            nullcontext() if wait else no_waiting(connection),
+            nullcontext() if self.waits else no_waiting(connection),
             connection.begin(),
         ):
             yield connection
@@ -172,8 +172,8 @@ class _LiveSpan:
     Processes that record at once share one row.
     """
 
-    def __init__(self, engine: sa.Engine, table: sa.Table) -> None:
-        self._engine = engine
+    def __init__(self, transaction: Transaction, table: sa.Table) -> None:
+        self._transaction = transaction
         self._table = table
         self._id: int | None = None
         self._kept: datetime | None = None
@@ -182,7 +182,7 @@ class _LiveSpan:
         if self._kept and last - self._kept < _SPAN_IS_KEPT:
             return
         table = self._table
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             if self._id is None:
                 self._id = self._find_or_start(connection, first, last)
             connection.execute(

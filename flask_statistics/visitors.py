@@ -9,7 +9,8 @@ of its visitor (Google Analytics' and Matomo's definition too).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime, time, timedelta, timezone
 from hashlib import blake2b
 from typing import Any
@@ -25,6 +26,9 @@ REMEMBERED = 20_000
 _LOOKED_UP_AT_ONCE = 500
 
 
+Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+
+
 def utc_now() -> datetime:
     """Return now, UTC, without a time zone. The one clock of salts."""
     return datetime.now(timezone.utc).replace(tzinfo=None)
@@ -33,11 +37,12 @@ def utc_now() -> datetime:
 class Salts:
     """The salt of each day, from the table that all workers share.
 
+    :param transaction: gives a connection in a short transaction of its own.
     :param live: whether the salts are for requests as they come, or for imported ones.
     """
 
-    def __init__(self, engine: sa.Engine, table: sa.Table, *, live: bool) -> None:
-        self._engine = engine
+    def __init__(self, transaction: Transaction, table: sa.Table, *, live: bool) -> None:
+        self._transaction = transaction
         self._table = table
         self._live = live
         self._known: dict[date, bytes | None] = {}
@@ -58,7 +63,7 @@ class Salts:
 
     def _read(self, day: date) -> bytes | None:
         table = self._table
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             row = connection.execute(
                 sa.select(table.c.salt, table.c.live).where(table.c.day == day)
             ).first()
@@ -82,7 +87,7 @@ class Salts:
             "expires": end if live else now + LIFETIME,
         }
         try:
-            with self._engine.begin() as connection:
+            with self._transaction() as connection:
                 connection.execute(self._table.insert().values(values))
         except sa.exc.IntegrityError:
             return self._read(day)  # another worker was first
@@ -92,7 +97,7 @@ class Salts:
         """Destroy the salts that have expired, in the table and in this process."""
         table, now = self._table, utc_now()
         expired = table.c.expires <= now
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             if connection.scalar(sa.select(sa.func.count()).where(expired)):
                 # Overwritten first: a deleted row of SQLite lies in the file until it is reused.
                 overwritten = table.update().where(expired).values(salt=secrets.token_hex(32))

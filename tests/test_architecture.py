@@ -17,20 +17,20 @@ LAYERS = {
     "what people meet": {"admin", "cli", "dashboard"},
     "what an app does": {
         "api", "capture", "excluding", "failures", "formats", "import_writing", "importer", "links",
-        "overview",
-        "panels", "permissions", "questions", "rendering", "report", "sections", "status", "usage",
+        "overview", "panels", "permissions", "questions", "rendering", "report", "sections",
+        "status", "trace", "track_var", "usage",
     },
     "one app's state": {"state"},
     "storing and asking": {"answers", "recorder", "storage"},
     "parts of these": {
         "access_log", "aggregates", "classic", "enrich", "enrich.bots", "enrich.referrers",
-        "enrich.user_agents", "import_lock", "inserting", "known_lines", "log_file",
-        "ranking", "selection", "visitors",
+        "enrich.user_agents", "import_lock", "inserting", "known_lines", "log_file", "matching",
+        "ranking", "reading", "selection", "visitors",
     },
     "what everything stands on": {
         "_folders", "config", "constructs", "errors", "fields", "filters", "media_types",
-        "metrics", "mixin", "model", "period", "privacy", "query", "record", "statements",
-        "tables",
+        "metrics", "mixin", "model", "period", "plain", "privacy", "query", "record",
+        "statements", "tables",
     },
 }  # fmt: skip
 LEVEL = {module: level for level, modules in enumerate(LAYERS.values()) for module in modules}

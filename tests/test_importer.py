@@ -164,10 +164,25 @@ def test_identical_lines_of_two_transactions(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one transaction stored is not taken for known by the next of the same log."""
-    monkeypatch.setattr("flask_statistics.import_writing._FEWEST", 2)
-    monkeypatch.setattr("flask_statistics.import_writing._MOST", 2)
+    monkeypatch.setattr("flask_statistics.import_writing.BATCH", 2)
     assert import_text(host, tmp_path, line() * 7).new == 7
     assert import_text(host, tmp_path, line() * 9).new == 2
+
+
+def test_transactions_end_in_time(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow database gets many short transactions, each with the marks of its own rows."""
+    monkeypatch.setattr("flask_statistics.import_writing.PART", 3)
+    monkeypatch.setattr("flask_statistics.import_writing.HELD", 0.0001)
+    monkeypatch.setattr("flask_statistics.import_writing.GAP", 0.0)
+    log = "".join(line(f"/{number}") for number in range(20))
+    assert import_text(host, tmp_path, log).new == 20
+    imported = get_state(host.app).tables.imported
+    with host.engine.connect() as connection:
+        lengths = connection.scalars(sa.select(sa.func.length(imported.c.lines))).all()
+    assert lengths == [24] * 6 + [16]
+    assert import_text(host, tmp_path, log).known == 20
 
 
 def test_line_ends_do_not_matter(host: Host, tmp_path: Path) -> None:
@@ -218,12 +233,10 @@ def test_interrupted_import_goes_on(
     """After Ctrl-C whole transactions are stored, and the next run adds the rest."""
     host = make_host(url=database_url)
     tally = Tally()
-    calls = 0
+    monkeypatch.setattr("flask_statistics.import_writing.BATCH", 1000)
 
     def interrupt() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
+        if tally.read > 5000:
             raise KeyboardInterrupt
 
     with (
@@ -299,12 +312,12 @@ def test_locked_database_is_waited_for(
     write = BatchWriter._write
     locked = [sa.exc.OperationalError("INSERT", {}, Exception("database is locked"))] * 2
 
-    def write_late(self: BatchWriter, *arguments: Any) -> None:
+    def write_late(self: BatchWriter, *arguments: Any) -> int:
         if locked:
             raise locked.pop()
-        write(self, *arguments)
+        return write(self, *arguments)
 
-    monkeypatch.setattr("flask_statistics.import_writing.GAP", 0.0)
+    monkeypatch.setattr("flask_statistics.import_writing.LONG_GAP", 0.0)
     monkeypatch.setattr(BatchWriter, "_write", write_late)
     assert import_text(host, tmp_path, line()).new == 1
     assert locked == []

@@ -213,7 +213,12 @@ def test_permission_f_decides_each_action(make_host: MakeHost, granted: set[str]
 def test_permission_f_is_asked_once_a_request(make_host: MakeHost) -> None:
     """It may be a query of the host's."""
     asked: list[str] = []
-    host = make_host(permission_f=lambda action: not asked.append(action))
+
+    def permission_f(action: str) -> bool:
+        asked.append(action)
+        return True
+
+    host = make_host(permission_f=permission_f)
     add_rows(host, row(path="/x"))
     assert host.open(f"/statistics/?{RANGE}&path=/x").status_code == 200
     assert sorted(asked) == ["personal", "view"]

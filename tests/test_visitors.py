@@ -141,7 +141,7 @@ def test_two_workers_at_once_agree_on_one_salt(
     barrier, found = Barrier(8), []
 
     def work() -> None:
-        worker = Salts(host.engine, table, live=True)
+        worker = Salts(host.engine.begin, table, live=True)
         barrier.wait()
         found.append(worker.of(NOW.date()))
 
@@ -186,7 +186,7 @@ def test_salts_are_destroyed_without_visitors(
 
 def test_no_salt_is_made_for_a_day_long_gone(host: Host, clock: Clock) -> None:
     """A request that waited for more than 48 hours has no visitor: its salt is gone."""
-    worker = Salts(host.engine, host.app.extensions["statistics"].tables.salt, live=True)
+    worker = Salts(host.engine.begin, host.app.extensions["statistics"].tables.salt, live=True)
     assert worker.of(NOW.date() - timedelta(days=2)) is None
     assert worker.of(NOW.date() - timedelta(days=1)) is not None
 
