@@ -36,7 +36,7 @@ _BETWEEN_WRITES = 0.02
 
 def run(folder: Path, *, short: bool) -> list[Figure]:
     """Measure RequestMixin, in processes of their own."""
-    once, often = (50_000, 250_000) if short else (200_000, 1_000_000)
+    once, often = (40_000, 200_000) if short else (200_000, 1_000_000)
     small = run_python("-m", __name__, str(once))
     large = run_python("-m", __name__, str(often))
     waiting = run_python("-m", __name__, str(once), "--with-a-writer")

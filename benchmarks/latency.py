@@ -22,7 +22,7 @@ RATE = 1000
 
 def run(folder: Path, *, short: bool) -> list[Figure]:
     """Measure RequestMixin."""
-    windows, seconds = (4, 1.5) if short else (10, 3.0)
+    windows, seconds = (5, 1.0) if short else (10, 3.0)
     hosts = (bare_host(folder), recording_host(folder, "everything"))
     for host in hosts:
         _p99(host, 1.0, seed=0)

@@ -137,6 +137,7 @@ class RequestView(_Guarded, ModelView):  # type: ignore[misc]
     can_create = can_edit = can_delete = False
     can_view_details = True
     can_set_page_size = True
+    named_filter_urls = True
     page_size = 50
     page_size_options = (20, 50, 100, 500)
     export_max_rows = MOST_ROWS

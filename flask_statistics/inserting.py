@@ -17,9 +17,11 @@ from .privacy import basic_plane
 #: module gives up the interpreter's lock between statements only, so that short ones keep
 #: requests quick; but a thread that never pauses takes it for 5 ms each time, and only long ones
 #: get anywhere then.
-SMALL, LARGE = 20, 500
+SMALL, LARGE = 20, 200
 #: Seconds that giving up the lock may take before the turns become rare.
 BUSY = 0.002
+#: Rows of a statement. Few, because SQLite keeps each parsed, and that takes 4 kB a row.
+_SIZES = (LARGE, 100, SMALL, 5, 1)
 _MOST_PARAMETERS = 32_000  # SQLite takes 32,766 in a statement
 
 
@@ -89,16 +91,20 @@ class Inserter:
                 row[place] = binder(row[place])
         start = 0
         while start < len(rows):
-            size = min(self._largest, turns.rows if turns else LARGE)
-            part = rows[start : start + size]
-            parameters = tuple(chain.from_iterable(part))
-            connection.exec_driver_sql(self._statement(len(part)), parameters)
+            size = self._size(len(rows) - start, turns.rows if turns else LARGE)
+            parameters = tuple(chain.from_iterable(rows[start : start + size]))
+            connection.exec_driver_sql(self._statement(size), parameters)
             start += size
             if turns is not None:
                 turns.give()
 
+    def _size(self, left: int, wanted: int) -> int:
+        """Return the rows of the next statement."""
+        fitting = min(left, wanted, self._largest)
+        return next(size for size in _SIZES if size <= fitting)
+
     def _statement(self, count: int) -> str:
-        """Return an INSERT of this many rows; there are few sizes, so SQLite keeps them parsed."""
+        """Return an INSERT of this many rows."""
         if count not in self._statements:
             quote = self._dialect.identifier_preparer
             names = ", ".join(quote.quote(name) for name in self._names)

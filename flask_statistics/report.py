@@ -36,8 +36,9 @@ def make_report(state: State, args: Sequence[tuple[str, str]], limit: int) -> di
 
     :param args: as in a URL of the pages: ``start``, ``end``, ``compare``, ``bots``.
     :param limit: rows of each breakdown.
-    :returns: ``summary`` as of ``/api/summary``, ``timeseries`` as of ``/api/timeseries``, and
-        ``breakdowns`` by dimension, each as of ``/api/breakdown/<dimension>``.
+    :returns: ``summary`` as of ``/api/summary``, ``addresses`` (how many there were),
+        ``timeseries`` as of ``/api/timeseries``, and ``breakdowns`` by dimension, each as of
+        ``/api/breakdown/<dimension>``.
     :raises QueryError: for a parameter that cannot be read.
     """
     query, compared = query_from_args(
@@ -56,6 +57,7 @@ def make_report(state: State, args: Sequence[tuple[str, str]], limit: int) -> di
             "previous": answers.summary(query.replace(period=compared)) if compared else {},
             "previous_period": compared and _days(compared),
         },
+        "addresses": _count_addresses(state, query),
         "timeseries": {
             "interval": interval,
             "period": _days(query.period),
@@ -87,6 +89,16 @@ def _asked(state: State, query: Query, hits: float, limit: int) -> Iterator[Quer
             yield panel.query(query, dimension, columns, limit)
 
 
+def _count_addresses(state: State, query: Query) -> int | None:
+    """Return how many addresses there were, those of bots included."""
+    if "remote_address" not in state.model.columns:
+        return None
+    asked = query.where("remote_address", "!").replace(
+        group_by=("remote_address",), metrics=("hits",), limit=1
+    )
+    return state.answers.breakdown(asked).total
+
+
 def _breakdown(answers: Answers, query: Query) -> dict[str, Any]:
     found = answers.breakdown(query)
     return {"dimension": found.dimension, "total": found.total, "rows": found.rows}
@@ -97,7 +109,7 @@ def write_report(report: dict[str, Any], form: str) -> str:
     if form == "json":
         return json.dumps(report, indent=2)
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    parts = [_totals(report["summary"]), _series(report["timeseries"], width)]
+    parts = [_totals(report["summary"], report["addresses"]), _series(report["timeseries"], width)]
     parts += [_table(found, width) for found in report["breakdowns"].values() if _says(found)]
     if not report["summary"]["metrics"]["hits"]:
         parts = [_heading(report["summary"]), _NOTHING]
@@ -126,13 +138,15 @@ def _span(period: dict[str, str]) -> str:
     return span(start, end)
 
 
-def _totals(summary: dict[str, Any]) -> str:
+def _totals(summary: dict[str, Any], addresses: int | None) -> str:
     before = summary["previous"]
     rows = [
         (METRICS[name].label, _figure(METRICS[name], value), _change(name, value, before.get(name)))
         for name, value in summary["metrics"].items()
         if value is not None
     ]
+    if addresses is not None:
+        rows.append(("Addresses", exact(addresses), ""))
     return "\n".join([_heading(summary), "", *_aligned(rows, left=(0, 2))])
 
 

@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1)
 LIFETIME = timedelta(hours=48)
 #: Visitors whose latest request is remembered, so that most rows need no look-up.
 REMEMBERED = 20_000
-_LOOKED_UP_AT_ONCE = 500
+_LOOKED_UP_AT_ONCE = (400, 50, 5)
 
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
@@ -168,8 +168,12 @@ class Visits:
                 unknown[row[visitor]] = None
         names = list(unknown)
         span = (rows[0][date] - self._timeout, rows[-1][date] + self._timeout)
-        for start in range(0, len(names), _LOOKED_UP_AT_ONCE):
-            self._read(connection, names[start : start + _LOOKED_UP_AT_ONCE], span)
+        while names:
+            count = next((c for c in _LOOKED_UP_AT_ONCE if c <= len(names)), _LOOKED_UP_AT_ONCE[-1])
+            part = names[:count]
+            # Filled up by repetition: one statement for few counts, each kept parsed.
+            self._read(connection, part + part[-1:] * (count - len(part)), span)
+            names = names[count:]
 
     def _read(
         self, connection: sa.Connection, names: list[str], span: tuple[datetime, datetime]

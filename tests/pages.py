@@ -77,7 +77,11 @@ class Element:
 
     tag: str
     attributes: dict[str, str]
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
 
 
 @dataclass
@@ -85,7 +89,11 @@ class Page(HTMLParser):
     """A page that was parsed: its elements, each with the text inside it."""
 
     elements: list[Element] = field(default_factory=list)
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -105,9 +113,9 @@ class Page(HTMLParser):
         assert closed.tag == tag, f"<{closed.tag}> is closed by </{tag}>"
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.parts.append(data)
         for element in self._open:
-            element.text += data
+            element.parts.append(data)
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
         """Return the elements with this tag and these attributes (``class_`` for ``class``)."""

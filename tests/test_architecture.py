@@ -110,7 +110,8 @@ def test_modules_are_short(name: str) -> None:
     """A module has at most 300 lines, its head and tables included."""
     path = PACKAGE / (name.replace(".", "/") + ".py")
     path = path if path.exists() else PACKAGE / name / "__init__.py"
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= 300
 
 
 def lengths() -> list[int]:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from flask_statistics.cli import statistics_cli
-from tests.sample_log import DAYS, SAMPLE, SAMPLE_LINES, STATUSES, line
+from tests.sample_log import ADDRESSES, DAYS, SAMPLE, SAMPLE_LINES, STATUSES, line
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -100,11 +100,16 @@ def test_files_that_fail_do_not_stop_others(host: Host, tmp_path: Path) -> None:
     assert len(host.stored()) > 1000
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_file_without_permission(host: Host, tmp_path: Path) -> None:
+def test_file_without_permission(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that may not be read is named with the reason."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
     path = tmp_path / "access.log"
-    path.touch(mode=0)
+    monkeypatch.setattr("flask_statistics.log_file.Path.open", refuse)  # root may read all
     result = run(host, "import", path, code=1)
     assert result.stderr == f"Error: {path}: cannot be read: Permission denied.\n"
 
@@ -260,6 +265,7 @@ def test_report_as_json(make_host: MakeHost, database_url: str) -> None:
     assert report["summary"] == client.get("/statistics/api/summary", query_string=span).json
     assert report["timeseries"] == client.get("/statistics/api/timeseries", query_string=span).json
     assert report["summary"]["metrics"]["hits"] == 10_000
+    assert report["addresses"] == ADDRESSES
     assert {point["start"]: point["hits"] for point in report["timeseries"]["points"]} == DAYS
     rows = report["breakdowns"]["status_code"]["rows"]
     assert {row["value"]: row["hits"] for row in rows} == STATUSES
@@ -272,6 +278,7 @@ def test_report_as_text(sample: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[0] == "Statistics, 17\u201320 May 2015, compared with 13\u201316 May 2015"
     assert _figures(lines, "Hits") == ["10,000", "from", "0"]
     assert _figures(lines, "Errors")[0] == "3"
+    assert _figures(lines, "Addresses") == ["1,753"]
     days = [text for text in lines if text.split()[0:1] and text.split()[0] in {
         "Sun", "Mon", "Tue", "Wed"}]  # fmt: skip
     assert [int(text.split()[4].replace(",", "")) for text in days] == list(DAYS.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, abort, make_response
+from flask import Flask, abort, make_response, redirect
 
 from flask_statistics.permissions import ACTIONS, Refused, make_guard
 from tests.pages import RANGE, add_rows, read, row
@@ -199,8 +202,8 @@ def test_before_f_is_asked_before_permission_f(make_host: MakeHost) -> None:
     assert asked == ["before_f", "view", "before_f"]
 
 
-@pytest.mark.parametrize("granted", [set(), {"view"}, {"view", "personal"}, set(ACTIONS)], ids=str)
-def test_permission_f_decides_each_action(make_host: MakeHost, granted: set[str]) -> None:
+@pytest.mark.parametrize("granted", [(), ("view",), ("view", "personal"), ACTIONS], ids=str)
+def test_permission_f_decides_each_action(make_host: MakeHost, granted: tuple[str, ...]) -> None:
     """Every endpoint asks for the action that it needs."""
     host = make_host(permission_f=lambda action: action in granted)
     assert open_all(host) == {
@@ -277,6 +280,36 @@ def test_truth_is_enough(make_host: MakeHost) -> None:
     """What permission_f returns is taken for its truth."""
     assert statuses(make_host(permission_f=lambda action: "yes")) == {200}
     assert statuses(make_host(permission_f=lambda action: None)) == {403}
+
+
+def documented(name: str) -> str:
+    """Return a block of docs/permissions.md."""
+    text = (Path(__file__).parent.parent / "docs/permissions.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- test: {name} -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("block", "role", "status"),
+    [
+        ("before_f", None, 302),
+        ("before_f", "editor", 403),
+        ("before_f", "admin", 200),
+        ("permission_f", None, 403),
+        ("permission_f", "editor", 200),
+        ("permission_f", "reader", 403),
+    ],
+)
+def test_the_documented_callbacks(
+    make_host: MakeHost, block: str, role: str | None, status: int
+) -> None:
+    """docs/permissions.md runs as it stands."""
+    user = SimpleNamespace(is_authenticated=role is not None, is_admin=role == "admin", role=role)
+    names: dict[str, Any] = {"current_user": user, "redirect": redirect, "abort": abort}
+    text = documented(block).rpartition("statistics =")[0]
+    exec(text, names)
+    assert make_host(**{block: names[block]}).open("/statistics/").status_code == status
 
 
 def test_an_endpoint_without_a_decision_is_closed(make_host: MakeHost) -> None:

@@ -25,7 +25,7 @@ from .referrers import referrer_source
 from .user_agents import describe_user_agent
 
 #: How many distinct values each step remembers, and of how many characters at most.
-REMEMBERED = 2048
+REMEMBERED = 1024
 LONGEST_REMEMBERED = 1024
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
