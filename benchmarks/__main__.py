@@ -52,9 +52,15 @@ def main() -> int:
     return int(broken)
 
 
+def _name(text: str) -> str:
+    if text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BENCHMARKS)}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME",
+    parser.add_argument("names", nargs="*", type=_name, metavar="NAME",
                         help=f"default: all of {', '.join(BENCHMARKS)}")  # fmt: skip
     parser.add_argument("--short", action="store_true", help="less exact, within a minute")
     parser.add_argument("--markdown", action="store_true", help="for docs/performance.md")

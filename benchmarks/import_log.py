@@ -3,7 +3,7 @@
 The log is the example app's, repeated over shifted days, so that no two lines are the same. Rate:
 all lines new, recognition of known ones included; the baseline is bare ``sqlite3`` executemany of
 the finished rows into the same table. Memory: the peaks of two processes, one of which imports
-five times as much. Waiting: another process writes to the same file every 20 ms meanwhile, as a
+several times as much. Waiting: another process writes to the same file every 20 ms meanwhile, as a
 host does; what counts is the longest of its writes.
 """
 
@@ -36,7 +36,7 @@ _BETWEEN_WRITES = 0.02
 
 def run(folder: Path, *, short: bool) -> list[Figure]:
     """Measure RequestMixin, in processes of their own."""
-    once, often = (40_000, 200_000) if short else (200_000, 1_000_000)
+    once, often = (60_000, 180_000) if short else (200_000, 1_000_000)
     small = run_python("-m", __name__, str(once))
     large = run_python("-m", __name__, str(often))
     waiting = run_python("-m", __name__, str(once), "--with-a-writer")

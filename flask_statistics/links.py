@@ -88,8 +88,12 @@ class Links:
         return self._url(self.here, self._without("page") + given)
 
     def sort(self, name: str, current: str | None) -> str:
-        """Return this page sorted by a column, the largest first, or the other way round."""
-        return self.set(sort=name if current == f"-{name}" else f"-{name}")
+        """Return this page sorted by a column, or the other way round where it is already.
+
+        Numbers begin with the largest, names with the first of the alphabet.
+        """
+        first, second = (name, f"-{name}") if name == "value" else (f"-{name}", name)
+        return self.set(sort=second if current == first else first)
 
     def days(self, start: date, end: date) -> str:
         """Return this page for other days, both included."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from flask import current_app, g, request
+from flask import current_app, request
 from werkzeug.exceptions import HTTPException
 
 from .state import get_state
@@ -20,7 +20,7 @@ Action = Literal["view", "personal", "export", "manage"]
 ACTIONS: tuple[Action, ...] = ("view", "personal", "export", "manage")
 
 logger = logging.getLogger("flask_statistics")
-_CACHE = "_flask_statistics_permissions"
+_CACHE = "flask_statistics.permissions"
 
 
 class Refused(Exception):  # noqa: N818 - a decision, not an error
@@ -44,7 +44,7 @@ class _Entry(NamedTuple):
 
 def allowed(action: Action) -> bool:
     """Whether the current request may do ``action``. The callbacks are asked once a request."""
-    answers: dict[str, Any] = g.setdefault(_CACHE, {})
+    answers = _answers()
     if action not in answers:
         answers[action] = _entry().open and _permitted(action)
     return bool(answers[action])
@@ -94,8 +94,14 @@ def enter() -> Any:
     return entry.response
 
 
+def _answers() -> dict[str, Any]:
+    # Not in g: under an app context that a test has pushed, several requests share one.
+    answers: dict[str, Any] = request.environ.setdefault(_CACHE, {})
+    return answers
+
+
 def _entry() -> _Entry:
-    answers: dict[str, Any] = g.setdefault(_CACHE, {})
+    answers = _answers()
     if "entry" not in answers:
         answers["entry"] = _ask_before_f()
     entry: _Entry = answers["entry"]

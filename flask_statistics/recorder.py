@@ -28,6 +28,8 @@ from .storage import Storage, is_shared_memory
 BATCH = 4000
 #: Seconds between two tries while the database is away, doubled up to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Seconds that a request in SYNC mode may lose by a database that is away, once a pause.
+SLOW = 0.1
 #: Seconds between two messages about the same trouble.
 LOG_INTERVAL = 60.0
 _SHUTDOWN = 2.0
@@ -88,9 +90,12 @@ class Recorder:
         self._stored = self._retries = 0
         self._last_error: tuple[float, str] | None = None
         self._logged: dict[str, float] = {}
-        self._storing = threading.Lock()
-        self._starting = threading.Lock()
-        self._wake = threading.Event()
+        # Never held while another greenlet can run, so that it may be older than gevent's patches.
+        self._counting = threading.Lock()
+        #: Locks and events, made when they are needed: gevent patches a worker after its fork,
+        #: and what was made before would block all of it.
+        self._made: dict[str, Any] = {}
+        self._starts = deque((True,))
         self._thread: threading.Thread | None = None
         #: Whether the thread runs, so that a request needs only to append.
         self._attended = False
@@ -99,6 +104,8 @@ class Recorder:
         self._renew = False
         self._pause = 0.0
         self._paused_until = 0.0
+        #: Until when requests do not try themselves, since failing took long.
+        self._slow_until = 0.0
         self._salts_checked = monotonic()
 
     # ---- the serving thread -------------------------------------------------------------
@@ -117,22 +124,37 @@ class Recorder:
             self._start()
 
     def _drop(self, reason: str, count: int) -> None:
-        with self._starting:
+        with self._counting:
             self._dropped[reason] += count
 
+    @property
+    def _storing(self) -> threading.Lock:
+        made: threading.Lock = self._made.setdefault("storing", threading.Lock())
+        return made
+
+    @property
+    def _wake(self) -> threading.Event:
+        made: threading.Event = self._made.setdefault("wake", threading.Event())
+        return made
+
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is not None or self._shared_memory or self._stopped:
-                return
-            self._thread = threading.Thread(
-                target=_work, args=(weakref.ref(self), self._wake), daemon=True,
-                name="flask_statistics",
-            )  # fmt: skip
-            try:
-                self._thread.start()
-                self._attended = not self._stores_at_once
-            except RuntimeError:  # the interpreter is shutting down
-                self._thread = None
+        if self._thread is not None or self._shared_memory or self._stopped:
+            return
+        try:
+            self._starts.pop()  # one wins, without a lock that starting a greenlet would hold
+        except IndexError:
+            return
+        thread = threading.Thread(
+            target=_work, args=(weakref.ref(self), self._wake), daemon=True,
+            name="flask_statistics",
+        )  # fmt: skip
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is shutting down
+            self._starts.append(True)
+            return
+        self._thread = thread
+        self._attended = not self._stores_at_once
 
     def store_now(self, timeout: float = 0.0, *, wait: bool = False) -> None:
         """Store what waits, in this thread, unless a lock is held; then the thread does it.
@@ -140,7 +162,7 @@ class Recorder:
         :param timeout: seconds to wait for another thread that is storing.
         :param wait: whether to wait for locks of the database.
         """
-        if self._storing.acquire(timeout=timeout):
+        if (wait or monotonic() >= self._slow_until) and self._storing.acquire(timeout=timeout):
             try:
                 if not self._shared_connection_is_busy():
                     self._store_waiting(wait=wait)
@@ -172,6 +194,8 @@ class Recorder:
         if not marker.is_set() and not self._shared_memory and not self._stopped:
             self._start()
             self._paused_until = 0.0
+            if self._thread is None:  # the interpreter is shutting down
+                self.store_now(timeout, wait=True)
             self._wake.set()
             marker.wait(max(0.0, deadline - monotonic()))
         return marker.is_set() and marker.complete
@@ -190,6 +214,7 @@ class Recorder:
         return self._interval
 
     def _store_waiting(self, *, wait: bool) -> None:
+        began = monotonic()
         try:
             storage = self._current_storage()
             storage.waits = wait
@@ -201,6 +226,8 @@ class Recorder:
             self._destroy_expired_salts(storage)
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the thread
             self._wait_after(error)
+            if monotonic() - began > SLOW:
+                self._slow_until = self._paused_until
 
     def _current_storage(self) -> Storage:
         if self._storage is None or (self._renew and self._parts is None):

@@ -179,6 +179,7 @@ def test_the_table_of_urls_sorts_by_any_column(busy: Host) -> None:
     (again,) = show(busy, by_time.partition("#")[0]).links("Average")
     fastest = cells(busy, again.partition("#")[0], "Routes")
     assert fastest[0][0] == "no route"
+    assert show(busy).links("Route") == [f"/statistics/?{RANGE}&sort=value#st-urls"]
     sorted_by = [th for th in show(busy, again).all("th") if "aria-sort" in th.attributes]
     assert [th.attributes["aria-sort"] for th in sorted_by] == ["ascending"]
 

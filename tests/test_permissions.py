@@ -227,6 +227,15 @@ def test_permission_f_is_asked_once_a_request(make_host: MakeHost) -> None:
     assert sorted(asked) == ["personal", "view"]
 
 
+def test_every_request_is_asked_anew(make_host: MakeHost) -> None:
+    """Also under an app context that outlives requests, as pytest-flask pushes one."""
+    answers = iter([True, False])
+    host = make_host(permission_f=lambda action: next(answers))
+    with host.app.test_request_context("/"):
+        assert host.open("/statistics/api/status").status_code == 200
+        assert host.open("/statistics/api/status").status_code == 403
+
+
 def test_async_callbacks(make_host: MakeHost) -> None:
     """Both may be async functions."""
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.conftest import Host
 from tests.pages import FIRST, RANGE, add_rows, row
@@ -61,6 +61,16 @@ def open_page(
 ) -> Iterator[Callable[..., Page]]:
     """Open pages that report every complaint, dialog and request to elsewhere."""
     pages: list[Page] = []
+    own = (served.app.config["URL"], "data:")
+
+    def requested(request: Request) -> None:
+        if not request.url.startswith(own):
+            complaints.append(request.url)
+
+    def failed(request: Request) -> None:
+        # Leaving a page ends what it still loads, such as its icon; that is no failure.
+        if "ABORTED" not in (request.failure or ""):
+            complaints.append(request.url)
 
     def open_page(url: str, width: int = 1440, **options: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": 900}, **options)
@@ -68,13 +78,8 @@ def open_page(
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        # Leaving a page ends what it still loads, such as its icon; that is no failure.
-        page.on(
-            "requestfailed",
-            lambda r: "ABORTED" in (r.failure or "") or complaints.append(r.url),
-        )
-        elsewhere = re.compile(rf"^(?!{re.escape(served.app.config['URL'])}|data:)")
-        page.on("request", lambda r: elsewhere.match(r.url) and complaints.append(r.url))
+        page.on("requestfailed", failed)
+        page.on("request", requested)
         page.add_init_script(LISTEN)
         page.goto(url)
         return page
@@ -123,6 +128,20 @@ def test_the_chart_is_swapped_without_loading(
     page.fill("input[name=end]", "2024-05-01")
     page.click("text=Show")
     assert "metric=hits" in page.url
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [f"{RANGE}&metric={name}" for name in ("response_time", "size", "error_rate", "db_time")]
+    + ["start=2024-05-01&end=2024-05-01&interval=day", "start=2024-01-01&end=2024-12-31"],
+)
+def test_every_kind_of_chart(
+    open_page: Callable[..., Page], dashboard: str, complaints: list[str], parameters: str
+) -> None:
+    """Of every unit, of one point, of many, of numbers that are not known."""
+    page = open_page(f"{dashboard}?{parameters}")
+    expect(page.locator(".st-plot canvas")).to_be_visible()
     assert complaints == []
 
 
