@@ -39,8 +39,9 @@ def interleave(
     clock: Callable[[], float],
     rounds: int,
     after_block: Callable[[str], None],
+    average: Callable[[list[float]], float] = mean,
 ) -> dict[str, float]:
-    """Return the mean seconds of a request of each application.
+    """Return the seconds of a request of each application, by default their mean.
 
     Small blocks take turns in a random order, so that whatever disturbs the machine disturbs
     all alike.
@@ -60,4 +61,4 @@ def interleave(
             if turn:  # the first round fills caches and starts threads
                 seconds[name].append(taken)
             after_block(name)
-    return {name: mean(taken) for name, taken in seconds.items()}
+    return {name: average(taken) for name, taken in seconds.items()}

@@ -22,23 +22,23 @@ that was pushed by hand does not pass 1: no record.
 from __future__ import annotations
 
 import fnmatch
-import json
-import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic, perf_counter, time
+from time import perf_counter, time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, g, request, session
+from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wsgi import ClosingIterator
 
 from .excluding import Selection
+from .host_values import HostValues
 from .matching import match
-from .plain import PLAIN, plain_pairs, plain_text
+from .plain import plain_pairs
 from .record import LONGEST
 from .trace import STATUS, Stream, Trace
+from .troubles import Troubles
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
@@ -46,11 +46,8 @@ if TYPE_CHECKING:
     from .state import State
 
 _BODILESS = frozenset((204, 304))
-_LOG_INTERVAL = 60.0
 
-logger = logging.getLogger("flask_statistics")
 _current_request = request._get_current_object  # type: ignore[attr-defined]
-_current_globals = g._get_current_object
 
 
 def install(app: Flask, state: State) -> None:
@@ -126,13 +123,9 @@ class _Capture:
         self._kept = Selection(app, state)
         self._excluded_path = _any_glob(state.config.exclude_paths)
         self._may_disable = bool(state.disable_f or self._excluded_path)
-        model = state.model
         self._keys = state.captured.keys
-        self._callback = state.config.username
-        self._fields = state.declarations.fields
-        self._reads_user = model.has("username")
-        self._reads_variables = model.has("track_var")
-        self._logged: dict[str, float] = {}
+        self._trouble = Troubles().exception
+        self._take_from_host = HostValues(app, state, self._trouble).take
 
     # ---- 2 and 3: with the response ------------------------------------------------------
 
@@ -179,8 +172,7 @@ class _Capture:
                 "HTTP_AUTHORIZATION" in environ,
                 *texts,
             )
-            if self._reads_user or self._reads_variables or self._fields:
-                self._take_from_context(trace, environ)
+            self._take_from_host(trace, environ)
         except Exception:
             self._trouble("A request was not recorded, because its values could not be read")
 
@@ -239,19 +231,6 @@ class _Capture:
             self._trouble("disable_f raised, so the request was not recorded")
             return True
 
-    def _take_from_context(self, trace: Trace, environ: Any) -> None:
-        if self._reads_variables and trace.variables:
-            trace.said = True
-            trace.track_var = self._variables(trace.variables)
-        if self._reads_user:
-            kept = _current_globals().__dict__
-            if self._callback or "_login_user" in kept or _has_basic(environ):
-                trace.said = True
-                trace.username = self._username(kept)
-        if self._fields:
-            trace.said = True
-            trace.fields = tuple(self._field(name, self._fields[name]) for name in self._fields)
-
     # ---- 1: the end ----------------------------------------------------------------------
 
     def keep(self, trace: Trace) -> None:
@@ -293,41 +272,6 @@ class _Capture:
         except Exception:
             self._trouble("An exception of a request was not recorded")
 
-    # ---- what the host says --------------------------------------------------------------
-
-    def _username(self, kept: dict[str, Any]) -> str | None:
-        try:
-            name = self._callback() if self._callback else self._known_user(kept)
-        except Exception:
-            self._trouble("The user's name could not be read")
-            return None
-        return None if name is None else str(name)[:LONGEST]
-
-    def _known_user(self, kept: dict[str, Any]) -> Any:
-        # Where Flask-Login keeps the user that the host loaded in this request.
-        user = kept.get("_login_user")
-        if user is not None and user.is_authenticated:
-            # Not by attribute access: that may ask the database through the host's session.
-            name = getattr(user, "__dict__", {}).get("username")
-            return name if name is not None else session.get("_user_id") or user.get_id()
-        given = request.authorization
-        return given.username if given and given.type == "basic" else None
-
-    def _variables(self, variables: Any) -> str | None:
-        try:
-            return json.dumps(variables, default=plain_text, skipkeys=True)
-        except Exception:
-            self._trouble("g.track_var could not be stored as JSON")
-            return None
-
-    def _field(self, name: str, function: Callable[[], Any]) -> Any:
-        try:
-            value = self._app.ensure_sync(function)()
-            return value if isinstance(value, PLAIN) else str(value)
-        except Exception:
-            self._trouble(f"The function of the field {name} raised")
-            return None
-
     def count_statements(self) -> None:
         """Count the statements of each request on the engines of the host's db."""
         from .statements import count_statements
@@ -335,17 +279,6 @@ class _Capture:
         with self._app.app_context():
             for engine in self._app.extensions["sqlalchemy"].engines.values():
                 count_statements(engine, self.key)
-
-    def _trouble(self, message: str) -> None:
-        """Log the current exception, once an interval each."""
-        if monotonic() - self._logged.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            self._logged[message] = monotonic()
-            logger.exception(message)
-
-
-def _has_basic(environ: Any) -> bool:
-    given: str = environ.get("HTTP_AUTHORIZATION", "")
-    return given[:6].lower() == "basic "
 
 
 def _length(chunk: Any) -> int:

@@ -8,18 +8,19 @@ the queue is dropped and counted.
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
 import threading
 import weakref
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
 import sqlalchemy as sa
 
+from .batch import Batch
+from .health import Health
+from .lifetime import SHUTDOWN, live_with_the_process, work
 from .record import Record
 from .storage import Storage, is_shared_memory
 
@@ -30,13 +31,7 @@ BATCH = 4000
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds that a request in SYNC mode may lose by a database that is away, once a pause.
 SLOW = 0.1
-#: Seconds between two messages about the same trouble.
-LOG_INTERVAL = 60.0
-_SHUTDOWN = 2.0
 _HOUR = 3600.0
-
-logger = logging.getLogger("flask_statistics")
-_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
 class _Marker(threading.Event):
@@ -71,7 +66,7 @@ class Recorder:
         self._stores_at_once = sync or self._shared_memory
         self._queue: deque[Any] = deque()
         self.reset()
-        _recorders.add(self)
+        live_with_the_process(self)
 
     def forked(self) -> None:
         """Begin anew in a child process: what waits in the queue is the parent's to store."""
@@ -84,14 +79,8 @@ class Recorder:
     def reset(self) -> None:
         """Begin with nothing."""
         self._queue.clear()
-        self._taken: list[tuple[Any, ...]] = []
-        self._parts: list[list[list[Any]]] | None = None
-        self._dropped: Counter[str] = Counter()
-        self._stored = self._retries = 0
-        self._last_error: tuple[float, str] | None = None
-        self._logged: dict[str, float] = {}
-        # Never held while another greenlet can run, so that it may be older than gevent's patches.
-        self._counting = threading.Lock()
+        self._batch = Batch()
+        self._health = Health()
         #: Locks and events, made when they are needed: gevent patches a worker after its fork,
         #: and what was made before would block all of it.
         self._made: dict[str, Any] = {}
@@ -112,20 +101,16 @@ class Recorder:
 
     def put(self, captured: tuple[Any, ...]) -> None:
         """Append what was captured of a request; never waits, never raises."""
-        if len(self._queue) + len(self._taken) < self._size:
+        if len(self._queue) + len(self._batch.captured) < self._size:
             self._queue.append(captured)
         else:
-            self._drop("queue full", 1)
+            self._health.drop("queue full")
         if self._attended:
             return
         if self._stores_at_once:
             self.store_now()
         else:
             self._start()
-
-    def _drop(self, reason: str, count: int) -> None:
-        with self._counting:
-            self._dropped[reason] += count
 
     @property
     def _storing(self) -> threading.Lock:
@@ -145,7 +130,7 @@ class Recorder:
         except IndexError:
             return
         thread = threading.Thread(
-            target=_work, args=(weakref.ref(self), self._wake), daemon=True,
+            target=work, args=(weakref.ref(self), self._wake), daemon=True,
             name="flask_statistics",
         )  # fmt: skip
         try:
@@ -168,7 +153,7 @@ class Recorder:
                     self._store_waiting(wait=wait)
             finally:
                 self._storing.release()
-        if self._queue or self._taken:
+        if self._queue or self._batch.captured:
             self._start()
 
     def _shared_connection_is_busy(self) -> bool:
@@ -184,7 +169,12 @@ class Recorder:
         """Wait until all that was put before is stored; return whether it is."""
         deadline = monotonic() + timeout
         in_this_thread = self._stores_at_once or self._stopped
-        if not in_this_thread and self._thread is None and not self._queue and not self._taken:
+        if (
+            not in_this_thread
+            and self._thread is None
+            and not self._queue
+            and not self._batch.captured
+        ):
             return True
         # While others may be storing, an empty queue says nothing: the last may be in their hands.
         marker = _Marker()
@@ -219,8 +209,9 @@ class Recorder:
             storage = self._current_storage()
             storage.waits = wait
             while self._take():
-                if self._taken:
-                    self._store_batch(storage)
+                self._batch.store(storage, self._to_record, self._refuse)
+                self._health.stored += self._batch.stored
+                self._batch = Batch()
                 self._pass_marker()
             self._pause = 0.0
             self._destroy_expired_salts(storage)
@@ -230,96 +221,40 @@ class Recorder:
                 self._slow_until = self._paused_until
 
     def _current_storage(self) -> Storage:
-        if self._storage is None or (self._renew and self._parts is None):
+        if self._storage is None or (self._renew and not self._batch.begun):
             self._renew = False
             self._storage = self._make_storage()
         return self._storage
 
     def _take(self) -> bool:
-        """Take records up to a marker; the batch that failed before comes first."""
-        queue, taken = self._queue, self._taken
-        while self._parts is None and queue and len(taken) < BATCH:
+        """Take records up to a marker; a batch that failed before comes first."""
+        queue, batch = self._queue, self._batch
+        while not batch.begun and queue and len(batch.captured) < BATCH:
             if isinstance(queue[0], _Marker):
                 break
-            taken.append(queue.popleft())
-        return bool(taken or queue)
+            batch.captured.append(queue.popleft())
+        return bool(batch.captured or queue)
 
     def _pass_marker(self) -> None:
         while self._queue and isinstance(self._queue[0], _Marker):
             self._queue.popleft().set()
 
-    def _store_batch(self, storage: Storage) -> None:
-        if self._parts is None:
-            self._parts = [self._derive(storage)]
-        parts = self._parts
-        while parts:
-            if not parts[0]:
-                del parts[0]
-                continue
-            try:
-                with storage.transaction() as connection:
-                    storage.write(connection, parts[0])
-            except Exception as error:
-                if not _is_about_a_row(error):
-                    raise
-                parts[:1] = self._halves(parts[0], error)
-            else:
-                self._stored += len(parts[0])
-                storage.note_live(parts.pop(0))
-        self._taken, self._parts = [], None
-
-    def _derive(self, storage: Storage) -> list[list[Any]]:
-        records = list(map(self._to_record, self._taken))
-        try:
-            return storage.derive(records)
-        except sa.exc.SQLAlchemyError:
-            raise
-        except Exception:  # noqa: BLE001 - of one record; the others must not wait for it
-            return [row for record in records for row in self._derive_one(storage, record)]
-
-    def _derive_one(self, storage: Storage, record: Record) -> list[list[Any]]:
-        try:
-            return storage.derive([record])
-        except sa.exc.SQLAlchemyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - counted and logged
-            self._refuse(error, "not understood")
-            return []
-
-    def _halves(self, rows: list[list[Any]], error: Exception) -> list[list[list[Any]]]:
-        """Return the halves of rows of which the database refuses one; drop it when it is alone."""
-        half = len(rows) // 2
-        if half:
-            return [rows[:half], rows[half:]]
-        self._refuse(error, "refused by the database")
-        return []
-
     def _refuse(self, error: Exception, reason: str) -> None:
-        self._drop(reason, 1)
+        self._health.drop(reason)
         for waiting in tuple(self._queue):
             if isinstance(waiting, _Marker):
                 waiting.complete = False
-        self._report(f"A request was dropped, because its row was {reason}", error)
+        self._health.failed(f"A request was dropped, because its row was {reason}", error)
 
     def _wait_after(self, error: Exception) -> None:
-        self._retries += 1
+        self._health.retries += 1
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
         self._paused_until = monotonic() + self._pause
-        self._report(
+        self._health.failed(
             "Requests wait in memory, because they cannot be stored now "
             "(is the database there, and did `flask db upgrade` run?)",
             error,
         )
-
-    def _report(self, message: str, error: Exception) -> None:
-        """Log a trouble once an interval, with its traceback."""
-        text = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
-        self._last_error = (time(), text[:500])
-        if monotonic() - self._logged.get(message, -LOG_INTERVAL) >= LOG_INTERVAL:
-            self._logged[message] = monotonic()
-            if isinstance(error, sa.exc.StatementError):
-                error.hide_parameters = True  # they are what visitors sent
-            logger.error("%s: %s", message, text[:500].replace("\n", " "), exc_info=error)
 
     def _destroy_expired_salts(self, storage: Storage) -> None:
         if monotonic() - self._salts_checked >= _HOUR:
@@ -328,7 +263,7 @@ class Recorder:
 
     # ---- for people ---------------------------------------------------------------------
 
-    def stop(self, timeout: float = _SHUTDOWN) -> bool:
+    def stop(self, timeout: float = SHUTDOWN) -> bool:
         """Store what waits, as far as the time suffices, and end the thread."""
         done = self.flush(timeout)
         thread, self._stopped, self._attended = self._thread, True, False
@@ -348,56 +283,11 @@ class Recorder:
 
         ``received`` is the sum of ``stored``, ``waiting`` and all of ``dropped``.
         """
-        records = [r for r in (*self._taken, *tuple(self._queue)) if not isinstance(r, _Marker)]
-        waiting = len(records)
-        if self._parts is not None:  # of the batch that was taken some may be stored
-            waiting += sum(map(len, self._parts)) - len(self._taken)
-        dropped = dict(self._dropped)
+        queue = [record for record in tuple(self._queue) if not isinstance(record, _Marker)]
+        oldest = (*self._batch.captured[:1], *queue[:1])
         return {
             "process": os.getpid(),
-            "received": self._stored + waiting + sum(dropped.values()),
-            "stored": self._stored,
-            "waiting": waiting,
-            "dropped": dropped,
-            "retries": self._retries,
+            **self._health.counts(len(queue) + self._batch.waiting, self._batch.stored),
             "queue_size": self._size,
-            "lag": max(0.0, time() - records[0][0]) if records else None,
-            "last_error": self._last_error and self._last_error[1],
-            "last_error_date": self._last_error and self._last_error[0],
+            "lag": max(0.0, time() - oldest[0][0]) if oldest else None,
         }
-
-
-def _is_about_a_row(error: Exception) -> bool:
-    """Whether the database would store other rows: a value is refused, or is none of SQL's."""
-    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
-        return True
-    if isinstance(error, sa.exc.SQLAlchemyError):
-        return type(error) is sa.exc.StatementError
-    return not isinstance(error, OSError)
-
-
-def _work(reference: weakref.ref[Recorder], wake: threading.Event) -> None:
-    """Run on the background thread, as long as somebody uses the recorder."""
-    while (recorder := reference()) is not None:
-        if recorder.stopped:
-            return
-        pause = recorder.work()
-        del recorder
-        wake.wait(pause)
-        wake.clear()
-
-
-def _after_fork() -> None:
-    for recorder in tuple(_recorders):
-        recorder.forked()
-
-
-def _at_exit() -> None:
-    deadline = monotonic() + _SHUTDOWN
-    for recorder in tuple(_recorders):
-        recorder.stop(max(0.0, deadline - monotonic()))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,12 @@ from .questions import Question, label, require_dimensions
 
 #: Rows of the table of URLs, of a page of all values, of a panel, of a list of requests.
 URL_ROWS, VALUE_ROWS, PANEL_ROWS, REQUEST_ROWS = 15, 50, 10, 10
+_SCHEME = re.compile(r"https?://(?:www\.)?")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One value of a dimension.
+    """One value of a dimension; ``name`` is what is shown of it.
 
     :ivar share: of the total, between 0 and 1; None where there is no total.
     :ivar width: of its bar, in per cent.
@@ -145,6 +147,8 @@ def check_order(question: Question) -> None:
 def _row(dimension: str, links: Links, figures: dict[str, Any]) -> Row:
     value = figures["value"]
     name = absent_label(dimension) if value is None else str(value)
+    if dimension == "referrer":  # in a narrow panel the beginning would be all that is seen
+        name = _SCHEME.sub("", name) or name
     return Row(value, name, links.filter(dimension, value), figures)
 
 

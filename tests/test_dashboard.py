@@ -304,6 +304,7 @@ def test_the_classic_model(make_host: MakeHost) -> None:
         "Paths", "Sources", "Browsers", "Platforms", "Status", "Exceptions", "Methods",
         "Media types",
     ]  # fmt: skip
+    assert page.links("example.org/") == [f"/statistics/?{RANGE}&referrer=https://example.org/"]
     assert not page.all("nav", aria_label="Bots")
     assert not page.all("span", class_="st-bots")
     assert show(host, f"/statistics/?{RANGE}&path=/").headings()[1:3] == [

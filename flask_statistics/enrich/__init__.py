@@ -21,12 +21,10 @@ from ..fields import LONGEST_TEXT
 from ..matching import OwnRoutes
 from ..privacy import REDACTED, Secrets, decode_header, mask_address, mask_addresses, storable
 from ..record import RECORD, Record
+from .keeping import Limits, remember
 from .referrers import referrer_source
 from .user_agents import describe_user_agent
 
-#: How many distinct values each step remembers, and of how many characters at most.
-REMEMBERED = 1024
-LONGEST_REMEMBERED = 1024
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CAMPAIGN = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
@@ -42,19 +40,6 @@ Step = tuple[tuple[str, ...], Callable[[Record], tuple[Any, ...]]]
     _AUTHORIZATION, _REQUEST_ID, _ENDPOINT, _ROUTE, _VIEW_ARGS, _EXCEPTION, _USERNAME,
     _TRACK_VAR, _DB_QUERIES, _DB_TIME, _FIELDS,
 ) = range(len(RECORD))  # fmt: skip
-
-
-class Limits(dict[str, int]):
-    """The longest text of each column, in characters."""
-
-    def __missing__(self, name: str) -> int:
-        return LONGEST_TEXT
-
-    def cut(self, name: str, text: str | None) -> str | None:
-        """Cut what is too long, with a mark at its end."""
-        if text is None or len(text) <= self[name]:
-            return text
-        return text[: self[name] - 1] + "…"
 
 
 class Identity(NamedTuple):
@@ -124,24 +109,24 @@ class Enricher:
         yield ("username", "exception", "track_var"), self._said
         yield (
             ("remote_address", "xforwardedfor"),
-            _remember(self._client, _ADDRESS, _FORWARDED),
+            remember(self._client, _ADDRESS, _FORWARDED),
         )
         yield (
             ("user_agent", *AGENT, "language"),
-            _remember(self._browser, _USER_AGENT, _ACCEPT_LANGUAGE),
+            remember(self._browser, _USER_AGENT, _ACCEPT_LANGUAGE),
         )
         yield (
             (
                 "method", "mimetype", "endpoint", "blueprint", "route", "host", "path",
                 "view_args", "url",
             ),
-            _remember(
+            remember(
                 self._page, _METHOD, _CONTENT_TYPE, _ENDPOINT, _ROUTE, _SCHEME, _HOST, _SCRIPT,
                 _PATH, _QUERY, _VIEW_ARGS,
             ),
         )  # fmt: skip
-        yield ("referrer", "source"), _remember(self._referrer, _REFERRER, _HOST)
-        yield ("query_string", "url_args", *_CAMPAIGN), _remember(self._query, _QUERY)
+        yield ("referrer", "source"), remember(self._referrer, _REFERRER, _HOST)
+        yield ("query_string", "url_args", *_CAMPAIGN), remember(self._query, _QUERY)
         # Places come with a later release.
         nowhere = (None, None, None, None)
         constant = (self._app_name, self._config.version, self._config.site, *nowhere)
@@ -298,31 +283,6 @@ class Enricher:
 def _names(steps: Sequence[Step]) -> list[str]:
     """Return the names of all values; a later step of the same name has precedence."""
     return [name for names, _ in steps for name in names]
-
-
-def _remember(
-    function: Callable[..., tuple[Any, ...]], *places: int
-) -> Callable[[Record], tuple[Any, ...]]:
-    """Return a step that calls ``function`` with these values of a record, once for each.
-
-    Long values are not remembered, so that nobody can fill the memory with them.
-    """
-    # Twice the place of a single value, since itemgetter gives a tuple for two or more.
-    pick = itemgetter(*places, places[-1])
-    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-
-    def step(record: Record) -> tuple[Any, ...]:
-        key = pick(record)
-        values = known.get(key)
-        if values is None:
-            values = function(*key[:-1])
-            if sum(len(value) for value in key if isinstance(value, str)) <= LONGEST_REMEMBERED:
-                if len(known) >= REMEMBERED:
-                    known.clear()
-                known[key] = values
-        return values
-
-    return step
 
 
 def _measured(record: Record) -> tuple[Any, ...]:

@@ -1,0 +1,98 @@
+"""Some captured requests on their way into the database, in one transaction or more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from .record import Record
+from .storage import Storage
+
+Rows = list[list[Any]]
+Captured = tuple[Any, ...]
+Refuse = Callable[[Exception, str], None]
+
+
+class Batch:
+    """What was taken from the queue at once.
+
+    A batch that could not be stored is tried again where it stopped. One row that the database
+    refuses does not hold up the others.
+
+    :ivar captured: what was taken.
+    :ivar stored: how many of them are stored.
+    """
+
+    def __init__(self) -> None:
+        self.captured: list[Captured] = []
+        self.stored = 0
+        self._parts: list[Rows] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether rows were derived, so that nothing can be added."""
+        return self._parts is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many are neither stored nor refused."""
+        return len(self.captured) if self._parts is None else sum(map(len, self._parts))
+
+    def store(
+        self, storage: Storage, to_record: Callable[[Captured], Record], refuse: Refuse
+    ) -> None:
+        """Store all of it.
+
+        :param refuse: called with an exception and a reason for each row that is left out.
+        :raises Exception: where the database is away or locked; what is left can be tried again.
+        """
+        if self._parts is None:
+            records = list(map(to_record, self.captured))
+            self._parts = [rows] if (rows := _derive(storage, records, refuse)) else []
+        while self._parts:
+            rows = self._parts[0]
+            try:
+                with storage.transaction() as connection:
+                    storage.write(connection, rows)
+            except Exception as error:
+                if not _is_about_a_row(error):
+                    raise
+                self._parts[:1] = _halves(rows, error, refuse)
+            else:
+                self.stored += len(rows)
+                del self._parts[0]
+                storage.note_live(rows)
+
+
+def _derive(storage: Storage, records: list[Record], refuse: Refuse) -> Rows:
+    if not records:
+        return []
+    try:
+        return storage.derive(records)
+    except sa.exc.SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of one record; the others must not wait for it
+        if len(records) == 1:
+            refuse(error, "not understood")
+            return []
+    return [row for record in records for row in _derive(storage, [record], refuse)]
+
+
+def _halves(rows: Rows, error: Exception, refuse: Refuse) -> list[Rows]:
+    """Return the halves of rows of which the database refuses one; leave it out when alone."""
+    half = len(rows) // 2
+    if half:
+        return [rows[:half], rows[half:]]
+    refuse(error, "refused by the database")
+    return []
+
+
+def _is_about_a_row(error: Exception) -> bool:
+    """Whether the database would store other rows: a value is refused, or is none of SQL's."""
+    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
+        return True
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        return type(error) is sa.exc.StatementError
+    return not isinstance(error, OSError)

@@ -1,0 +1,25 @@
+"""Logging that says each trouble once an interval, however often it comes."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+#: Seconds between two messages about the same trouble.
+LOG_INTERVAL = 60.0
+
+logger = logging.getLogger("flask_statistics")
+
+
+class Troubles:
+    """What went wrong, and when it was said last."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def exception(self, message: str, error: BaseException | None = None) -> None:
+        """Log a message with the traceback of ``error``, else of the current exception."""
+        now = monotonic()
+        if now - self._said.get(message, -LOG_INTERVAL) >= LOG_INTERVAL:
+            self._said[message] = now
+            logger.error(message, exc_info=error or True)
