@@ -19,7 +19,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 
-from flask_statistics.record import RECORD, Record
+from flask_statistics.recording.record import RECORD, Record
 
 from .catalogue import POSTS, TEAS
 from .visitors import CLIENTS, CRAWLERS, MONITOR, SCANNER, Client, person, pick, program

@@ -12,9 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .enrich import REMEMBERED, Limits
-from .enrich.user_agents import describe_user_agent
 from .fields import FIELDS
+from .recording.enrich.keeping import REMEMBERED, Limits
+from .recording.enrich.user_agents import describe_user_agent
 
 _ROWS_AT_ONCE = 5000
 #: The date of a row that has none: RequestMixin wants one, and no row is to be lost.

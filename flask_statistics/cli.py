@@ -17,8 +17,8 @@ from .errors import ImportRefusedError, QueryError, StatisticsError
 from .state import get_state
 
 if TYPE_CHECKING:
-    from .importer import Importer, Tally
-    from .log_file import LogFile
+    from .importing.importer import Importer, Tally
+    from .importing.log_file import LogFile
 
 statistics_cli = AppGroup("statistics", help="Import, show and check the recorded requests.")
 _INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -55,7 +55,7 @@ def import_command(context: click.Context, /, files: tuple[str, ...], **options:
     FILE is a path, or - for standard input. A line that was imported before is not imported
     again, so that the same file, a file that grew, and files that overlap do no harm.
     """
-    from .importer import importing
+    from .importing.importer import importing
 
     failed = False
     with _clear_errors(), importing(get_state(), **options) as importer:
@@ -67,7 +67,7 @@ def import_command(context: click.Context, /, files: tuple[str, ...], **options:
 
 def _import_one(context: click.Context, importer: Importer, path: str, *, dry_run: bool) -> bool:
     """Import one log and say what became of it; return whether it went well."""
-    from .importer import Tally
+    from .importing.importer import Tally
     from .report import inert
 
     tally = Tally()
@@ -91,7 +91,7 @@ def _import_one(context: click.Context, importer: Importer, path: str, *, dry_ru
 
 
 def _open(path: str) -> LogFile:
-    from .log_file import LogFile, open_log
+    from .importing.log_file import LogFile, open_log
 
     if path == "-":
         if sys.stdin is None:

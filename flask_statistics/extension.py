@@ -11,18 +11,18 @@ import sqlalchemy as sa
 from flask import Blueprint, Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 
-from .capture import install
 from .config import read_config, set_defaults
 from .errors import ConfigurationError
-from .matching import OwnRoutes
 from .model import describe_model
-from .record import Captured
-from .recorder import Recorder
+from .recording.capture import install
+from .recording.matching import OwnRoutes
+from .recording.record import Captured
+from .recording.recorder import Recorder
+from .recording.statements import OWN_STATEMENTS
+from .recording.storage import Storage
+from .recording.track_var import give_track_var
 from .state import EXTENSION, Declarations, State, get_state
-from .statements import OWN_STATEMENTS
-from .storage import Storage
 from .tables import declare_tables
-from .track_var import give_track_var
 
 View = TypeVar("View")
 FieldFunction = TypeVar("FieldFunction", bound=Callable[[], Any])
@@ -205,7 +205,7 @@ class Statistics:
 
         :raises ConfigurationError: where the admin's app has no Statistics.
         """
-        from .admin import add_admin_views
+        from .pages.admin import add_admin_views
 
         app = admin.app or current_app
         add_admin_views(get_state(app), admin, category)
@@ -256,14 +256,14 @@ def _engine(app: Flask, db: SQLAlchemy, table: sa.Table) -> sa.Engine:
 def _prepare_parser(state: State) -> None:
     """Build the user-agent parser now: the native one stalls the process for 70 ms, once."""
     if any(state.model.has(name) for name in ("browser", "platform", "device", "bot")):
-        from .enrich.user_agents import prepare
+        from .recording.enrich.user_agents import prepare
 
         prepare()
 
 
 def _register_pages(app: Flask, state: State) -> None:
     from .cli import statistics_cli
-    from .dashboard import make_blueprint
+    from .pages.dashboard import make_blueprint
 
     app.register_blueprint(make_blueprint(state.config))
     app.cli.add_command(statistics_cli)

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .formats import bucket, change, exact, figure, span, visible
-from .metrics import BY_NAME as METRICS
-from .metrics import Metric
-from .panels import PANELS, TABLE, URLS, absent_label, allowed_metrics
-from .query import Period, Query, query_from_args
+from .asking.metrics import BY_NAME as METRICS
+from .asking.metrics import Metric
+from .asking.query import Period, Query, query_from_args
+from .pages.formats import bucket, change, exact, figure, span, visible
+from .pages.panels import PANELS, TABLE, URLS, absent_label, allowed_metrics
 from .state import State
 
 if TYPE_CHECKING:
-    from .answers import Answers
+    from .asking.answers import Answers
 
 _NARROWEST, _WIDEST = 60, 120
 _BAR_PARTS = " ▏▎▍▌▋▊▉"

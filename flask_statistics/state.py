@@ -12,13 +12,13 @@ from flask import Flask, current_app
 from .config import Config
 from .errors import ConfigurationError
 from .model import Model
-from .record import Captured
-from .recorder import Recorder
-from .storage import Storage
+from .recording.record import Captured
+from .recording.recorder import Recorder
+from .recording.storage import Storage
 from .tables import Tables
 
 if TYPE_CHECKING:
-    from .answers import Answers
+    from .asking.answers import Answers
 
 EXTENSION = "statistics"
 
@@ -73,7 +73,7 @@ class State:
     @property
     def answers(self) -> Answers:
         """The asking half of the host's table."""
-        from .answers import Answers
+        from .asking.answers import Answers
 
         return Answers(lambda: self.engine, self.model)
 

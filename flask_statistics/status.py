@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .reading import reading
+from .asking.reading import reading
 from .report import inert
 from .state import State
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .asking.reading import reading
 from .errors import QueryError
-from .reading import reading
 from .state import State
 
 #: The key of Flask-Track-Usage and the column that holds it.

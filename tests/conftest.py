@@ -152,12 +152,6 @@ def sqlite_url(tmp_path: Path) -> str:
     return empty_database("sqlite", tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _close_everything() -> Iterator[None]:
-    """Fail a test that leaves a recorder's thread at work for the next one."""
-    yield
-
-
 @dataclass
 class Host:
     """A small host app that is recorded, and its table of requests."""

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flask_statistics.access_log import LONGEST_LINE, LineParser, is_whole
-from flask_statistics.media_types import guess_media_type
-from flask_statistics.record import LONGEST, RECORD
+from flask_statistics.importing.access_log import LONGEST_LINE, LineParser, is_whole
+from flask_statistics.importing.media_types import guess_media_type
+from flask_statistics.recording.record import LONGEST, RECORD
 from tests.sample_log import ADDRESSES, SAMPLE_LINES, STATUSES
 
 COMMON = '192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a/b.png?x=1&y=2 HTTP/1.1" 200 203023'

@@ -13,14 +13,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
-from flask_statistics.answers import Answers, Breakdown, json_value
+from flask_statistics.asking.answers import Answers, Breakdown, json_value
+from flask_statistics.asking.filters import Filter
+from flask_statistics.asking.metrics import METRICS, available
+from flask_statistics.asking.query import Period, Query
 from flask_statistics.errors import QueryError
 from flask_statistics.fields import BY_NAME, PERSONAL
-from flask_statistics.filters import Filter
-from flask_statistics.metrics import METRICS, available
 from flask_statistics.mixin import RequestMixin
 from flask_statistics.model import Model
-from flask_statistics.query import Period, Query
 
 DAY = date(2024, 5, 17)
 QUERY = Query(Period(DAY, DAY, ZoneInfo("UTC")))

@@ -109,7 +109,9 @@ def test_file_without_permission(
         raise PermissionError(13, "Permission denied")
 
     path = tmp_path / "access.log"
-    monkeypatch.setattr("flask_statistics.log_file.Path.open", refuse)  # root may read all
+    monkeypatch.setattr(
+        "flask_statistics.importing.log_file.Path.open", refuse
+    )  # root may read all
     result = run(host, "import", path, code=1)
     assert result.stderr == f"Error: {path}: cannot be read: Permission denied.\n"
 

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from flask import Flask, Response, g
 from flask.json.provider import DefaultJSONProvider
 
-from flask_statistics import formats
-from flask_statistics.metrics import BY_NAME
-from flask_statistics.overview import presets
-from flask_statistics.rendering import SECURITY_HEADERS
+from flask_statistics.asking.metrics import BY_NAME
+from flask_statistics.pages import formats
+from flask_statistics.pages.overview import presets
+from flask_statistics.pages.rendering import SECURITY_HEADERS
 from tests.pages import RANGE, add_rows, classic_model, read, row, show
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from flask_sqlalchemy import SQLAlchemy
 
 import flask_statistics
 from flask_statistics import RequestMixin, Statistics
+from flask_statistics.asking.metrics import METRICS
 from flask_statistics.cli import statistics_cli
 from flask_statistics.config import PREFIX, SETTINGS
 from flask_statistics.fields import FIELDS
-from flask_statistics.metrics import METRICS
 from flask_statistics.state import get_state
 
 ROOT = Path(__file__).resolve().parent.parent

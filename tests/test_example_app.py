@@ -18,7 +18,7 @@ from example_app.catalogue import POSTS, TEAS, fill_shelves
 from example_app.extensions import db
 from example_app.models import Order, Request, User
 from example_app.traffic import made_up_traffic
-from flask_statistics.record import RECORD
+from flask_statistics.recording.record import RECORD
 from tests.example_shop import close, make_shop
 
 NOON = datetime(2026, 3, 12, 12)

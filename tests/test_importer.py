@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from flask_statistics import importer
+from flask_statistics.asking.query import Filter, Period, Query
 from flask_statistics.errors import ImportRefusedError, MissingTableError
-from flask_statistics.import_writing import BatchWriter
-from flask_statistics.importer import Importer, LiveSpans, Tally, importing
-from flask_statistics.known_lines import KnownLines, hash_line
-from flask_statistics.log_file import LogFile, open_log
-from flask_statistics.query import Filter, Period, Query
+from flask_statistics.importing import importer
+from flask_statistics.importing.importer import Importer, LiveSpans, Tally, importing
+from flask_statistics.importing.known_lines import KnownLines, hash_line
+from flask_statistics.importing.log_file import LogFile, open_log
+from flask_statistics.importing.writing import BatchWriter
 from flask_statistics.state import get_state
 from tests.sample_log import ADDRESSES, DAYS, SAMPLE, SAMPLE_LINES, STATUSES, line
 
@@ -164,7 +164,7 @@ def test_identical_lines_of_two_transactions(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one transaction stored is not taken for known by the next of the same log."""
-    monkeypatch.setattr("flask_statistics.import_writing.BATCH", 2)
+    monkeypatch.setattr("flask_statistics.importing.writing.BATCH", 2)
     assert import_text(host, tmp_path, line() * 7).new == 7
     assert import_text(host, tmp_path, line() * 9).new == 2
 
@@ -173,9 +173,9 @@ def test_transactions_end_in_time(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow database gets many short transactions, each with the marks of its own rows."""
-    monkeypatch.setattr("flask_statistics.import_writing.PART", 3)
-    monkeypatch.setattr("flask_statistics.import_writing.HELD", 0.0001)
-    monkeypatch.setattr("flask_statistics.import_writing.GAP", 0.0)
+    monkeypatch.setattr("flask_statistics.importing.writing.PART", 3)
+    monkeypatch.setattr("flask_statistics.importing.writing.HELD", 0.0001)
+    monkeypatch.setattr("flask_statistics.importing.writing.GAP", 0.0)
     log = "".join(line(f"/{number}") for number in range(20))
     assert import_text(host, tmp_path, log).new == 20
     imported = get_state(host.app).tables.imported
@@ -233,7 +233,7 @@ def test_interrupted_import_goes_on(
     """After Ctrl-C whole transactions are stored, and the next run adds the rest."""
     host = make_host(url=database_url)
     tally = Tally()
-    monkeypatch.setattr("flask_statistics.import_writing.BATCH", 1000)
+    monkeypatch.setattr("flask_statistics.importing.writing.BATCH", 1000)
 
     def interrupt() -> None:
         if tally.read > 5000:
@@ -262,7 +262,7 @@ def test_failed_transaction_leaves_nothing(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("flask_statistics.known_lines.ImportedLines.append", fail)
+        patch.setattr("flask_statistics.importing.known_lines.ImportedLines.append", fail)
         with pytest.raises(ZeroDivisionError):
             import_text(host, tmp_path, line() * 3)
     assert host.stored() == []
@@ -317,7 +317,7 @@ def test_locked_database_is_waited_for(
             raise locked.pop()
         return write(self, *arguments)
 
-    monkeypatch.setattr("flask_statistics.import_writing.LONG_GAP", 0.0)
+    monkeypatch.setattr("flask_statistics.importing.writing.LONG_GAP", 0.0)
     monkeypatch.setattr(BatchWriter, "_write", write_late)
     assert import_text(host, tmp_path, line()).new == 1
     assert locked == []
@@ -480,8 +480,8 @@ def test_name_that_no_file_can_have() -> None:
 
 def test_lines_across_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are whole however the file is read, in memory of a line's length."""
-    monkeypatch.setattr("flask_statistics.log_file._CHUNK", 7)
-    monkeypatch.setattr("flask_statistics.log_file.LONGEST_LINE", 20)
+    monkeypatch.setattr("flask_statistics.importing.log_file._CHUNK", 7)
+    monkeypatch.setattr("flask_statistics.importing.log_file.LONGEST_LINE", 20)
     path = tmp_path / "log"
     path.write_bytes(b"one\r\ntwo" + b"x" * 100 + b"\n\nthree")
     with open_log(str(path)) as log:

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
-from flask_statistics.answers import Answers
+from flask_statistics.asking.answers import Answers
+from flask_statistics.asking.filters import Filter, available_dimensions
+from flask_statistics.asking.metrics import available
+from flask_statistics.asking.query import Period, Query
 from flask_statistics.fields import BY_NAME
-from flask_statistics.filters import Filter, available_dimensions
-from flask_statistics.metrics import available
 from flask_statistics.mixin import RequestMixin
 from flask_statistics.model import Model
-from flask_statistics.query import Period, Query
 
 Row = dict[str, Any]
 

@@ -90,7 +90,7 @@ def test_metadata(built: list[Path]) -> None:
         "example_app/__init__.py",
         "example_app/templates/shop/base.html",
         "example_app/data/access.log.gz",
-        "flask_statistics/static",
+        "flask_statistics/pages/static",
         "benchmarks",
         "tools/document_tables.py",
         "README.md",

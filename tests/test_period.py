@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
+from flask_statistics.asking.period import MOST_BUCKETS, Period
 from flask_statistics.errors import QueryError
-from flask_statistics.period import MOST_BUCKETS, Period
 
 
 def period(start: str, end: str, zone: str = "UTC") -> Period:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask, abort, make_response, redirect
 
-from flask_statistics.permissions import ACTIONS, Refused, make_guard
+from flask_statistics.pages.permissions import ACTIONS, Refused, make_guard
 from tests.pages import RANGE, add_rows, read, row
 
 if TYPE_CHECKING:

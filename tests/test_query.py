@@ -10,9 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from werkzeug.datastructures import MultiDict
 
-from flask_statistics.errors import QueryError
-from flask_statistics.fields import BY_NAME as FIELDS
-from flask_statistics.filters import (
+from flask_statistics.asking.filters import (
     Absent,
     Between,
     Equal,
@@ -22,8 +20,10 @@ from flask_statistics.filters import (
     available_dimensions,
     read_filter,
 )
-from flask_statistics.metrics import METRICS
-from flask_statistics.query import DEFAULT_LIMIT, PARAMETERS, Period, Query, query_from_args
+from flask_statistics.asking.metrics import METRICS
+from flask_statistics.asking.query import DEFAULT_LIMIT, PARAMETERS, Period, Query, query_from_args
+from flask_statistics.errors import QueryError
+from flask_statistics.fields import BY_NAME as FIELDS
 
 UTC = ZoneInfo("UTC")
 NOW = datetime(2024, 3, 10, 23, 30)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from flask_statistics.enrich import referrers
-from flask_statistics.enrich.referrers import referrer_source
+from flask_statistics.recording.enrich import referrers
+from flask_statistics.recording.enrich.referrers import referrer_source
 
 NAMES = {
     "https://www.google.com/": "Google",

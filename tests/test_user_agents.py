@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import user_agents as reference
 
-from flask_statistics.enrich import bots, user_agents
-from flask_statistics.enrich.user_agents import UserAgent, describe_user_agent, prepare
+from flask_statistics.recording.enrich import bots, user_agents
+from flask_statistics.recording.enrich.user_agents import UserAgent, describe_user_agent, prepare
 
 WINDOWS = "Mozilla/5.0 (Windows NT 6.1; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) "
 CHROME = WINDOWS + "Chrome/32.0.1700.107 Safari/537.36"
@@ -268,10 +268,11 @@ def test_prepare_builds_the_parser() -> None:
 def test_import_is_light() -> None:
     """Importing the module imports neither user-agents nor ua-parser."""
     code = (
-        "import sys, flask_statistics.enrich.user_agents, flask_statistics.enrich.referrers\n"
+        "import sys\n"
+        "from flask_statistics.recording.enrich import referrers, user_agents\n"
         "print(sorted({'user_agents', 'ua_parser', 'ua_parser_rs'} & set(sys.modules)))"
     )
-    folder = Path(user_agents.__file__).parent.parent.parent
+    folder = Path(user_agents.__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )

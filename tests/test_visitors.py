@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from flask_statistics import visitors
-from flask_statistics.visitors import Salts
+from flask_statistics.recording import visitors
+from flask_statistics.recording.visitors import Salts
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -26,8 +26,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = NOW
-        monkeypatch.setattr("flask_statistics.capture.time", self.seconds)
-        monkeypatch.setattr("flask_statistics.visitors.utc_now", lambda: self.now)
+        monkeypatch.setattr("flask_statistics.recording.capture.time", self.seconds)
+        monkeypatch.setattr("flask_statistics.recording.visitors.utc_now", lambda: self.now)
 
     def seconds(self) -> float:
         return (self.now - datetime(1970, 1, 1)).total_seconds()
@@ -178,7 +178,8 @@ def test_salts_are_destroyed_without_visitors(
     recorder = host.app.extensions["statistics"].recorder
     later = visitors.LIFETIME.total_seconds()
     monkeypatch.setattr(
-        "flask_statistics.recorder.monotonic", lambda real=recorder._salts_checked: real + later
+        "flask_statistics.recording.recorder.monotonic",
+        lambda real=recorder._salts_checked: real + later,
     )
     recorder.work()
     assert salts(host) == []

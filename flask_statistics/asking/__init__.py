@@ -1,0 +1,1 @@
+"""From a question to numbers, computed by the database."""

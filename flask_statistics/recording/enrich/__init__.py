@@ -1,0 +1,301 @@
+"""From a record to the values of a row: a pipeline of plain functions.
+
+Each :class:`Step` takes a record and returns values with the names that it announces. Only steps
+that the host's model has columns for are run, and each keeps what it worked out for the values
+that come again and again, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from operator import itemgetter
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ...config import Config
+from ...fields import LONGEST_TEXT
+from ...privacy import REDACTED, Secrets, decode_header, mask_address, mask_addresses, storable
+from ..matching import OwnRoutes
+from ..record import RECORD, Record
+from .keeping import Limits, remember
+from .referrers import referrer_source
+from .user_agents import describe_user_agent
+
+_HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_CAMPAIGN = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+AGENT = ("browser", "browser_version", "platform", "platform_version", "device", "bot")
+_MOST_ARGUMENTS = 1000
+#: What would end the path of a URL; text of all scripts stays readable.
+_QUOTED = str.maketrans({"%": "%25", "?": "%3F", "#": "%23", " ": "%20"})
+
+Step = tuple[tuple[str, ...], Callable[[Record], tuple[Any, ...]]]
+(
+    _DATE, _RESPONSE_TIME, _METHOD, _SCRIPT, _PATH, _QUERY, _STATUS, _CONTENT_TYPE, _SIZE,
+    _ADDRESS, _USER_AGENT, _REFERRER, _ACCEPT_LANGUAGE, _SCHEME, _HOST, _FORWARDED,
+    _AUTHORIZATION, _REQUEST_ID, _ENDPOINT, _ROUTE, _VIEW_ARGS, _EXCEPTION, _USERNAME,
+    _TRACK_VAR, _DB_QUERIES, _DB_TIME, _FIELDS,
+) = range(len(RECORD))  # fmt: skip
+
+
+class Identity(NamedTuple):
+    """What a visitor is computed from; never stored."""
+
+    address: str | None
+    user_agent: str | None
+    host: str | None
+
+
+class Enricher:
+    """Turns records into rows of the wanted columns.
+
+    :param wanted: names of fields that the host's model has.
+    :param limits: the length of columns that have one.
+    :param field_names: the columns that functions of the host fill, in the order of the
+        record's ``fields``.
+    :ivar columns: the names of a row's values, in their order. ``visitor`` holds an
+        :class:`Identity` until it is hashed, ``visit`` None until it is found.
+    """
+
+    def __init__(
+        self,
+        wanted: Collection[str],
+        *,
+        config: Config,
+        app_name: str,
+        limits: Mapping[str, int],
+        field_names: Sequence[str] = (),
+        own_routes: OwnRoutes | None = None,
+    ) -> None:
+        self._config = config
+        self._app_name = app_name
+        self._limits = Limits(limits)
+        self._secrets = Secrets(config.secret_names)
+        self._own_routes = own_routes
+        split = {"browser_version", "platform_version"} & set(wanted)
+        self._split = split
+        steps = [step for step in self._steps() if set(step[0]) & set(wanted)]
+        if field_names:
+            steps.append((tuple(field_names), self._host_fields))
+        positions = {name: place for place, name in enumerate(_names(steps))}
+        self.columns = tuple(n for n in positions if n in wanted or n in field_names)
+        # With one column more than there are, since itemgetter(0) would give no tuple.
+        self._pick = itemgetter(*(positions[name] for name in self.columns), 0)
+        self._functions = [function for _, function in steps]
+
+    def row(self, record: Record) -> list[Any]:
+        """Return the values of a record in the order of :attr:`columns`."""
+        wide: tuple[Any, ...] = ()
+        for function in self._functions:
+            wide += function(record)
+        row: list[Any]
+        *row, _ = self._pick(wide)
+        return row
+
+    def _steps(self) -> Iterator[Step]:
+        """Yield few steps: a call costs more than a look-up of what comes together."""
+        yield (
+            (
+                "date", "response_time", "status_code", "size", "db_queries", "db_time",
+                "authorization", "request_id", "visitor", "visit",
+            ),
+            _measured,
+        )  # fmt: skip
+        yield ("username", "exception", "track_var"), self._said
+        yield ("remote_address", "xforwardedfor"), remember(self._client, _ADDRESS, _FORWARDED)
+        yield (
+            ("user_agent", *AGENT, "language"),
+            remember(self._browser, _USER_AGENT, _ACCEPT_LANGUAGE),
+        )
+        yield (
+            (
+                "method", "mimetype", "endpoint", "blueprint", "route", "host", "path",
+                "view_args", "url",
+            ),
+            remember(
+                self._page, _METHOD, _CONTENT_TYPE, _ENDPOINT, _ROUTE, _SCHEME, _HOST, _SCRIPT,
+                _PATH, _QUERY, _VIEW_ARGS,
+            ),
+        )  # fmt: skip
+        yield ("referrer", "source"), remember(self._referrer, _REFERRER, _HOST)
+        yield ("query_string", "url_args", *_CAMPAIGN), remember(self._query, _QUERY)
+        # Places come with a later release.
+        nowhere = (None, None, None, None)
+        constant = (self._app_name, self._config.version, self._config.site, *nowhere)
+        yield (
+            ("server_name", "version", "site", "country", "region", "city", "ip_info"),
+            lambda record: constant,
+        )
+
+    def _text(self, name: str, raw: str | None) -> str | None:
+        return None if raw is None else self._limits.cut(name, decode_header(raw))
+
+    def _client(self, address: str | None, forwarded: str | None) -> tuple[Any, ...]:
+        mask = self._config.mask_ip
+        if mask is not None:
+            address = address and mask_address(address, mask)
+            forwarded = forwarded and mask_addresses(forwarded, mask)
+        return self._text("remote_address", address), self._text("xforwardedfor", forwarded)
+
+    def _browser(self, user_agent: str | None, languages: str | None) -> tuple[Any, ...]:
+        language = _LANGUAGE.match((languages or "").strip())
+        return *self._agent(user_agent), self._limits.cut("language", language and language[0])
+
+    def _agent(self, raw: str | None) -> tuple[Any, ...]:
+        text = None if raw is None else decode_header(raw)
+        agent = describe_user_agent(text)
+        return (
+            self._limits.cut("user_agent", text),
+            self._name("browser", agent.browser, agent.browser_version),
+            self._limits.cut("browser_version", agent.browser_version or None),
+            self._name("platform", agent.platform, agent.platform_version),
+            self._limits.cut("platform_version", agent.platform_version or None),
+            agent.device,
+            self._limits.cut("bot", agent.bot),
+        )
+
+    def _name(self, column: str, name: str | None, version: str | None) -> str | None:
+        if name and version and f"{column}_version" not in self._split:
+            name = f"{name} {version}"
+        return self._limits.cut(column, name)
+
+    def _referrer(self, raw: str | None, host: str | None) -> tuple[Any, ...]:
+        if not raw:
+            return None, None
+        text = decode_header(raw)
+        source = referrer_source(text, host)
+        clean = storable(self._secrets.redact_url(text))
+        if source is None and self._own_routes is not None:
+            clean = self._redact_own(clean, self._own_routes)
+        return self._limits.cut("referrer", clean), self._limits.cut("source", source)
+
+    def _redact_own(self, url: str, routes: OwnRoutes) -> str:
+        """Replace the secret arguments in the path of a URL of the app."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return url
+        path = unquote(parts.path)
+        found = routes.match(path)
+        if found is None or not any(self._secrets.is_secret(name) for name in found[1]):
+            return url
+        rule, arguments = found
+        clean = self._secrets.redact_path(path, tuple(arguments.items()), rule.rule)
+        return parts._replace(path=clean).geturl()
+
+    def _query(self, raw: str | None) -> tuple[Any, ...]:
+        if not raw:
+            return "", "{}", None, None, None, None, None
+        clean = decode_header(self._secrets.redact_query(raw))
+        pairs = parse_qsl(clean[:LONGEST_TEXT], keep_blank_values=True, errors="replace")
+        arguments: dict[str, Any] = {}
+        for name, value in pairs[:_MOST_ARGUMENTS]:
+            arguments.setdefault(storable(name), []).append(storable(value))
+        campaign = (arguments.get(name, [None])[0] or None for name in _CAMPAIGN)
+        return (
+            self._limits.cut("query_string", clean),
+            self._json("url_args", {n: v[0] if len(v) == 1 else v for n, v in arguments.items()}),
+            *(self._limits.cut(n, v) for n, v in zip(_CAMPAIGN, campaign, strict=True)),
+        )
+
+    def _json(self, column: str, values: dict[str, Any]) -> str:
+        """Return JSON that fits the column: of too many values the last ones are left out."""
+        while len(text := json.dumps(values, ensure_ascii=False)) > self._limits[column]:
+            values = dict(list(values.items())[: len(values) // 2])
+        return text
+
+    def _page(
+        self,
+        method: str | None,
+        content_type: str | None,
+        endpoint: str | None,
+        route: str | None,
+        scheme: str,
+        host: str | None,
+        script: str | None,
+        path: str | None,
+        query: str | None,
+        arguments: tuple[tuple[str, Any], ...] | None,
+    ) -> tuple[Any, ...]:
+        mimetype = content_type and storable(content_type.partition(";")[0].strip().lower())
+        endpoint = endpoint and storable(endpoint)
+        host = self._text("host", host and host.rpartition("@")[2])  # without credentials
+        path = path and self._path(path, arguments, route)
+        return (
+            self._text("method", method),
+            self._limits.cut("mimetype", mimetype),
+            self._limits.cut("endpoint", endpoint),
+            self._limits.cut("blueprint", endpoint and (endpoint.rpartition(".")[0] or None)),
+            self._limits.cut("route", route and storable(route)),
+            host,
+            self._limits.cut("path", path),
+            None if arguments is None else self._arguments(arguments),
+            path and self._url(scheme, host, script, path, query),
+        )
+
+    def _path(
+        self, raw: str, arguments: tuple[tuple[str, Any], ...] | None, route: str | None
+    ) -> str:
+        path = "/" + decode_header(raw).lstrip("/")  # as Werkzeug's request.path
+        if not arguments:
+            return path
+        return storable(self._secrets.redact_path(path, arguments, route))
+
+    def _url(
+        self, scheme: str, host: str | None, script: str | None, path: str, query: str | None
+    ) -> str | None:
+        location = decode_header(script or "").rstrip("/") + path
+        url = f"{scheme}://{host or ''}{location.translate(_QUOTED)}"
+        if query:
+            url += "?" + decode_header(self._secrets.redact_query(query))
+        return self._limits.cut("url", url)
+
+    def _arguments(self, arguments: tuple[tuple[str, Any], ...]) -> str:
+        shown = {}
+        for name, value in arguments:
+            secret = self._secrets.is_secret(name)
+            plain = value if isinstance(value, int | float | bool) else storable(str(value))
+            shown[storable(name)] = REDACTED if secret else plain
+        return self._json("view_args", shown) if shown else "{}"
+
+    def _said(self, record: Record) -> tuple[Any, ...]:
+        username, exception, track_var = record[_USERNAME], record[_EXCEPTION], record[_TRACK_VAR]
+        if track_var is not None and len(track_var) > self._limits["track_var"]:
+            track_var = None  # half of it would be no JSON
+        return (
+            username and self._limits.cut("username", storable(username)),
+            exception and self._limits.cut("exception", storable(exception)),
+            track_var,
+        )
+
+    def _host_fields(self, record: Record) -> tuple[Any, ...]:
+        return tuple(storable(v) if isinstance(v, str) else v for v in record[_FIELDS])
+
+
+def _names(steps: Sequence[Step]) -> list[str]:
+    """Return the names of all values; a later step of the same name has precedence."""
+    return [name for names, _ in steps for name in names]
+
+
+def _measured(record: Record) -> tuple[Any, ...]:
+    seconds, sql_seconds = record[_RESPONSE_TIME], record[_DB_TIME]
+    address, given = record[_ADDRESS], record[_REQUEST_ID]
+    if not given or not _HARMLESS_ID.fullmatch(given):
+        given = f"{random.getrandbits(64):016x}"
+    return (
+        datetime.fromtimestamp(record[_DATE], timezone.utc).replace(tzinfo=None),
+        # Microseconds: what a clock of the operating system is good for.
+        seconds and round(seconds, 6),
+        record[_STATUS],
+        record[_SIZE],
+        record[_DB_QUERIES],
+        sql_seconds and round(sql_seconds, 6),
+        record[_AUTHORIZATION],
+        given,
+        None if address is None else Identity(address, record[_USER_AGENT], record[_HOST]),
+        None,
+    )

@@ -1,0 +1,78 @@
+"""Which endpoints are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+if TYPE_CHECKING:
+    from ..state import State
+
+BLUEPRINT = "statistics"
+
+
+class Selection(dict["str | None", bool]):
+    """Whether requests of an endpoint (None: no rule matched) are recorded.
+
+    Decided once for each endpoint. What was said of a view goes before what was said of its
+    blueprint, and an inner blueprint before an outer one.
+    """
+
+    def __init__(self, app: Flask, state: State) -> None:
+        super().__init__()
+        self._app = app
+        self._state = state
+        state.kept = self
+
+    def __missing__(self, endpoint: str | None) -> bool:
+        kept = self[endpoint] = self._decide(endpoint)
+        return kept
+
+    def _decide(self, endpoint: str | None) -> bool:
+        if self._is_own(endpoint):
+            return self._state.config.record_own_pages
+        said = None if endpoint is None else self._said(endpoint)
+        if said is None:
+            return self._state.config.include_or_exclude_views == "exclude"
+        return said
+
+    def _is_own(self, endpoint: str | None) -> bool:
+        if endpoint is None:
+            return False
+        own = self._state.own_endpoints
+        return (
+            endpoint.partition(".")[0] == BLUEPRINT
+            or endpoint in own
+            or (endpoint.rpartition(".")[0] + ".*" in own)
+        )
+
+    def _said(self, endpoint: str) -> bool | None:
+        declarations = self._state.declarations
+        views = list(_wrapped(self._app.view_functions.get(endpoint)))
+        for declared, kept in (
+            (declarations.excluded_views, False),
+            (declarations.included_views, True),
+        ):
+            if any(view is one for view in views for one in declared):
+                return kept
+        name = endpoint.rpartition(".")[0]
+        while name:
+            blueprint = self._app.blueprints.get(name)
+            if blueprint is not None and blueprint in declarations.excluded_blueprints:
+                return False
+            if blueprint is not None and blueprint in declarations.included_blueprints:
+                return True
+            name = name.rpartition(".")[0]
+        return None
+
+
+def _wrapped(view: Any) -> Iterator[Any]:
+    """Yield a view function, what it wraps, and the class behind it."""
+    while view is not None:
+        yield view
+        view_class = getattr(view, "view_class", None)
+        if view_class is not None:
+            yield from view_class.__mro__
+        view = getattr(view, "__wrapped__", None)
