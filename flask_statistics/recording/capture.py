@@ -21,9 +21,7 @@ that was pushed by hand does not pass 1: no record.
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from time import perf_counter, time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -32,7 +30,7 @@ from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from .excluding import Selection
+from .excluding import Selection, any_glob
 from .host_values import HostValues
 from .matching import match
 from .plain import plain_pairs
@@ -69,11 +67,13 @@ def install(app: Flask, state: State) -> None:
         except BaseException as error:
             capture.failed(trace, error)
             raise
-        if trace.streamed or (not trace.noted and isinstance(body, GeneratorType)):
-            # The second: middleware that calls the app when it is iterated (the debugger).
+        if trace.values is None:
+            # Middleware that calls the app when it is iterated (the debugger), or no record.
+            lazy = not trace.noted and isinstance(body, GeneratorType)
+            return Stream(body, trace, keep) if lazy else body
+        if trace.streamed:
             return Stream(body, trace, keep)
-        if trace.values is not None:
-            keep(trace)
+        keep(trace)
         return body
 
     def full_dispatch_request(*arguments: Any) -> Response:
@@ -121,16 +121,22 @@ class _Capture:
         self._state = state
         self._put = state.recorder.put
         self._kept = Selection(app, state)
-        self._excluded_path = _any_glob(state.config.exclude_paths)
+        self._excluded_path = any_glob(state.config.exclude_paths)
         self._may_disable = bool(state.disable_f or self._excluded_path)
-        self._keys = state.captured.keys
+        self._keys, self._blanks = state.captured.keys, state.captured.blanks
+        self._fields = state.declarations.fields
         self._trouble = Troubles().exception
-        self._take_from_host = HostValues(app, state, self._trouble).take
+        self._reads_user = state.model.has("username")
+        host_values = HostValues(app, state, self._trouble)
+        self._take_from_host, self._has_user = host_values.take, host_values.has_user
 
     # ---- 2 and 3: with the response ------------------------------------------------------
 
     def note(self, response: Response | None) -> None:
-        """Take what the request and its response say; once a request, in its context."""
+        """Take what the request and its response say; once a request, in its context.
+
+        One long function on purpose: a call in it costs more than most of its lines.
+        """
         try:
             # One look-up: each attribute of the proxy costs as much as ten of the lines below.
             now = _current_request()
@@ -150,11 +156,11 @@ class _Capture:
             endpoint = None if rule is None else rule.endpoint
             if not self._kept[endpoint] or (self._may_disable and self._is_disabled(now.path)):
                 return
-            texts = tuple(map(environ.get, self._keys))
+            texts = tuple(map(environ.get, self._keys, self._blanks))
             # One look at all of them; where one is longer than any real one, each is cut.
-            if len("".join(filter(None, texts))) > LONGEST:
-                texts = tuple(text and text[:LONGEST] for text in texts)
-            status, content_type, length = 500, None, None
+            if len("".join(texts)) > LONGEST:
+                texts = tuple(text[:LONGEST] for text in texts)
+            status, content_type, length, size = 500, None, None, None
             if response is not None:
                 status = response.status_code
                 for name, value in response.headers:
@@ -162,17 +168,33 @@ class _Capture:
                         content_type = value
                     elif name == "Content-Length":
                         length = value
+                body = response.response
+                if (
+                    status == 200
+                    and type(body) is list
+                    and len(body) == 1
+                    and type(body[0]) is bytes
+                    and environ["REQUEST_METHOD"] != "HEAD"
+                ):
+                    size = len(body[0])
+                else:
+                    size = self._size(trace, environ, response, length)
             trace.values = (
                 status,
                 content_type,
-                None if response is None else self._size(trace, environ, response, length),
+                size,
                 endpoint,
                 None if rule is None else rule.rule,
                 plain_pairs(arguments) if arguments else None,
                 "HTTP_AUTHORIZATION" in environ,
                 *texts,
             )
-            self._take_from_host(trace, environ)
+            if (
+                trace.variables is not None
+                or self._fields
+                or (self._reads_user and self._has_user(environ))
+            ):
+                self._take_from_host(trace)
         except Exception:
             self._trouble("A request was not recorded, because its values could not be read")
 
@@ -183,8 +205,6 @@ class _Capture:
         status, body = response.status_code, response.response
         if status in _BODILESS or status < 200 or environ["REQUEST_METHOD"] == "HEAD":
             return 0
-        if type(body) is list and len(body) == 1 and type(body[0]) is bytes:
-            return len(body[0])
         # A file, or the page of an HTTPException: Werkzeug runs that as an app of its own and
         # wraps the list that it gave.
         whole = response.direct_passthrough or isinstance(body, ClosingIterator)
@@ -236,14 +256,8 @@ class _Capture:
     def keep(self, trace: Trace) -> None:
         """Hand the finished record over."""
         try:
-            self._put(
-                (
-                    trace.date,
-                    perf_counter() - trace.began,
-                    *trace.values,  # type: ignore[misc]
-                    trace.what_was_said() if trace.said else None,
-                )
-            )
+            said = trace.what_was_said() if trace.said else None
+            self._put((trace.date, perf_counter() - trace.began, trace.values, said))
         except Exception:
             self._trouble("A request was not recorded")
 
@@ -283,8 +297,3 @@ class _Capture:
 
 def _length(chunk: Any) -> int:
     return len(chunk.encode() if isinstance(chunk, str) else chunk)
-
-
-def _any_glob(globs: Iterable[str]) -> Callable[[str], object] | None:
-    patterns = "|".join(fnmatch.translate(glob) for glob in globs)
-    return re.compile(patterns).match if patterns else None

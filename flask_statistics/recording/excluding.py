@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -76,3 +78,9 @@ def _wrapped(view: Any) -> Iterator[Any]:
         if view_class is not None:
             yield from view_class.__mro__
         view = getattr(view, "__wrapped__", None)
+
+
+def any_glob(globs: Iterable[str]) -> Callable[[str], object] | None:
+    """Return what tells whether a path matches one of the globs; None where there are none."""
+    patterns = "|".join(fnmatch.translate(glob) for glob in globs)
+    return re.compile(patterns).match if patterns else None

@@ -36,22 +36,26 @@ class HostValues:
         self._trouble = trouble
         self._callback = state.config.username
         self._fields = state.declarations.fields
+        self._of_app = vars(app)  # Flask-Login puts itself there, perhaps later
         self._reads_user = state.model.has("username")
         self._reads_variables = state.model.has("track_var")
 
-    def take(self, trace: Trace, environ: Any) -> None:
+    def has_user(self, environ: Any) -> bool:
+        """Whether somebody may have said who the user is."""
+        return (
+            "login_manager" in self._of_app
+            or "HTTP_AUTHORIZATION" in environ
+            or self._callback is not None
+        )
+
+    def take(self, trace: Trace) -> None:
         """Put user, variables and fields into the trace."""
+        trace.said = True
         if self._reads_variables and trace.variables:
-            trace.said = True
             trace.track_var = self._variables(trace.variables)
         if self._reads_user:
-            kept = _current_globals().__dict__
-            if self._callback or "_login_user" in kept or _has_basic(environ):
-                trace.said = True
-                trace.username = self._username(kept)
-        if self._fields:
-            trace.said = True
-            trace.fields = tuple(self._field(name, self._fields[name]) for name in self._fields)
+            trace.username = self._username(_current_globals().__dict__)
+        trace.fields = tuple(self._field(name, self._fields[name]) for name in self._fields)
 
     def _username(self, kept: dict[str, Any]) -> str | None:
         try:
@@ -88,8 +92,3 @@ def _known_user(kept: dict[str, Any]) -> Any:
         return name if name is not None else session.get("_user_id") or user.get_id()
     given = request.authorization
     return given.username if given and given.type == "basic" else None
-
-
-def _has_basic(environ: Any) -> bool:
-    given: str = environ.get("HTTP_AUTHORIZATION", "")
-    return given[:6].lower() == "basic "

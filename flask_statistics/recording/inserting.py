@@ -5,39 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import chain
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..privacy import basic_plane
 
-#: Rows between two turns of other threads, while these wait and while they never do: SQLite's
-#: module gives up the interpreter's lock between statements only, so that short ones keep
-#: requests quick; but a thread that never pauses takes it for 5 ms each time, and only long ones
-#: get anywhere then.
-SMALL, LARGE = 20, 200
-#: Seconds that giving up the lock may take before the turns become rare.
+#: Rows of a statement while other threads pause, and while one never does: SQLite's module gives
+#: up the interpreter's lock for each statement, so that short ones keep requests quick; but a
+#: thread that never pauses keeps it for 5 ms each time, and only long ones get anywhere then.
+SMALL, LARGE = 50, 200
+#: Seconds after which a short statement must have waited for the interpreter's lock.
 BUSY = 0.002
 #: Rows of a statement. Few, because SQLite keeps each parsed, and that takes 4 kB a row.
-_SIZES = (LARGE, 100, SMALL, 5, 1)
+_SIZES = (LARGE, SMALL, 10, 3, 1)
 _MOST_PARAMETERS = 32_000  # SQLite takes 32,766 in a statement
 
-
-class Turns:
-    """Lets other threads go first, often while they pause themselves, else rarely.
-
-    :ivar rows: how many rows to work on until :meth:`give` is called again.
-    """
-
-    rows = SMALL
-
-    def give(self) -> None:
-        """Give up the interpreter's lock for a moment."""
-        began = perf_counter()
-        sleep(0)
-        self.rows = LARGE if perf_counter() - began > BUSY else SMALL
+Conversion = Callable[[Any], Any]
 
 
 class Inserter:
@@ -50,29 +37,24 @@ class Inserter:
         self._dialect = engine.dialect
         self._names = [column.name for column in columns]
         self._keys = [column.key for column in columns]
-        self._prepare = _preparations(columns)
-        self._narrow: list[int] | None = None if _is_mysql(self._dialect) else []
-        binders = [
-            c.type.dialect_impl(self._dialect).bind_processor(self._dialect) for c in columns
-        ]
-        self._binders = [(place, binder) for place, binder in enumerate(binders) if binder]
+        self._conversions = _conversions(columns)
         self._statements: dict[int, str] = {}
         self._direct = self._dialect.driver == "pysqlite" and not _needs_core(table, columns)
-        self._largest = max(1, min(LARGE, _MOST_PARAMETERS // len(columns)))
-        self._yields = not _sleep_runs_others_in_this_thread()
-
-    def insert(self, connection: sa.Connection, rows: list[list[Any]], turns: Turns | None) -> None:
-        """Insert rows, in the order of the columns.
-
-        :param turns: None while nobody waits for the interpreter's lock.
-        """
-        rows = [list(row) for row in rows] if self._prepare or self._binders else rows
-        for place, prepare in self._prepare:
-            for row in rows:
-                row[place] = prepare(row[place])
-        self._replace_what_the_character_set_lacks(connection, rows)
         if self._direct:
-            self._insert_directly(connection, rows, turns if self._yields else None)
+            self._conversions += _binders(columns, self._dialect)
+        self._largest = max(1, min(LARGE, _MOST_PARAMETERS // len(columns)))
+        self._knows_character_sets = self._dialect.name not in {"mysql", "mariadb"}
+
+    def insert(self, connection: sa.Connection, rows: list[list[Any]], *, polite: bool) -> None:
+        """Insert rows, in the order of the columns; they stay as they are.
+
+        :param polite: whether requests may wait for the interpreter's lock.
+        """
+        if not self._knows_character_sets:
+            self._conversions += self._narrow_columns(connection)
+            self._knows_character_sets = True
+        if self._direct:
+            self._insert_directly(connection, rows, polite)
         else:
             self._insert_by_core(connection, rows)
 
@@ -80,23 +62,36 @@ class Inserter:
         statement = self._table.insert()
         for start in range(0, len(rows), LARGE):
             part = rows[start : start + LARGE]
-            values = [dict(zip(self._keys, row, strict=True)) for row in part]
-            connection.execute(statement, values)
+            values = self._converted(part)
+            columns = len(self._keys)
+            connection.execute(
+                statement,
+                [
+                    dict(zip(self._keys, values[place : place + columns], strict=True))
+                    for place in range(0, len(values), columns)
+                ],
+            )
 
     def _insert_directly(
-        self, connection: sa.Connection, rows: list[list[Any]], turns: Turns | None
+        self, connection: sa.Connection, rows: list[list[Any]], polite: bool
     ) -> None:
-        for place, binder in self._binders:
-            for row in rows:
-                row[place] = binder(row[place])
-        start = 0
+        start, wanted = 0, SMALL if polite else LARGE
         while start < len(rows):
-            size = self._size(len(rows) - start, turns.rows if turns else LARGE)
-            parameters = tuple(chain.from_iterable(rows[start : start + size]))
-            connection.exec_driver_sql(self._statement(size), parameters)
+            size = self._size(len(rows) - start, wanted)
+            values = tuple(self._converted(rows[start : start + size]))
+            began = perf_counter()
+            connection.exec_driver_sql(self._statement(size), values)
             start += size
-            if turns is not None:
-                turns.give()
+            if polite:
+                wanted = LARGE if perf_counter() - began > BUSY else SMALL
+
+    def _converted(self, rows: list[list[Any]]) -> list[Any]:
+        """Return the values of rows, one row after the other, as the database takes them."""
+        values = list(chain.from_iterable(rows))
+        columns = len(self._keys)
+        for place, convert in self._conversions:
+            values[place::columns] = [convert(value) for value in values[place::columns]]
+        return values
 
     def _size(self, left: int, wanted: int) -> int:
         """Return the rows of the next statement."""
@@ -115,18 +110,8 @@ class Inserter:
             self._statements[count] = f"INSERT INTO {table} ({names}) VALUES {values}"  # noqa: S608
         return self._statements[count]
 
-    def _replace_what_the_character_set_lacks(
-        self, connection: sa.Connection, rows: list[list[Any]]
-    ) -> None:
-        if self._narrow is None:
-            self._narrow = self._narrow_columns(connection)
-        for place in self._narrow:
-            for row in rows:
-                if isinstance(row[place], str) and not row[place].isascii():
-                    row[place] = basic_plane(row[place])
-
-    def _narrow_columns(self, connection: sa.Connection) -> list[int]:
-        """Return the places of columns that hold at most three bytes a character."""
+    def _narrow_columns(self, connection: sa.Connection) -> list[tuple[int, Conversion]]:
+        """Return the conversion of columns that hold at most three bytes a character."""
         found = connection.execute(
             sa.text(
                 "SELECT column_name FROM information_schema.columns "
@@ -136,50 +121,70 @@ class Inserter:
             {"schema": self._table.schema, "table": self._table.name},
         )
         narrow = set(found.scalars())
-        return [place for place, name in enumerate(self._names) if name in narrow]
-
-
-def _is_mysql(dialect: sa.Dialect) -> bool:
-    return dialect.name in {"mysql", "mariadb"}
+        return [(place, _narrowed) for place, name in enumerate(self._names) if name in narrow]
 
 
 def _needs_core(table: sa.Table, columns: Sequence[sa.Column[Any]]) -> bool:
     """Whether values must pass SQLAlchemy's compiler: defaults in Python, SQL around values."""
     ours = set(columns)
+    plain = sa.types.TypeEngine.bind_expression
     return any(c.default is not None for c in table.columns if c not in ours) or any(
-        getattr(c.type, "_has_bind_expression", False) for c in columns
+        type(c.type).bind_expression not in {plain, sa.types.TypeDecorator.bind_expression}
+        for c in columns
     )
 
 
-def _preparations(
-    columns: Sequence[sa.Column[Any]],
-) -> list[tuple[int, Callable[[Any], Any]]]:
-    """Return what some host's column types need: JSON as values, no NULL where none may be."""
-    found: list[tuple[int, Callable[[Any], Any]]] = []
+def _conversions(columns: Sequence[sa.Column[Any]]) -> list[tuple[int, Conversion]]:
+    """Return what some hosts' columns need: JSON as values, no NULL where none may be."""
+    found: list[tuple[int, Conversion]] = []
     for place, column in enumerate(columns):
         if isinstance(column.type, sa.JSON):
-            found.append(
-                (place, lambda value: json.loads(value) if isinstance(value, str) else value)
-            )
-        if not column.nullable:
-            empty = _empty(column.type)
-            found.append((place, lambda value, empty=empty: empty if value is None else value))  # type: ignore[misc]
+            found.append((place, _loaded))
+        # The date is always there.
+        if not column.nullable and not isinstance(column.type, sa.DateTime):
+            found.append((place, _never_null(_empty(column.type))))
     return found
+
+
+def _binders(
+    columns: Sequence[sa.Column[Any]], dialect: sa.Dialect
+) -> list[tuple[int, Conversion]]:
+    """Return what SQLAlchemy does to values on their way; SQLite takes numbers as they are."""
+    found: list[tuple[int, Conversion]] = []
+    for place, column in enumerate(columns):
+        binder = column.type.dialect_impl(dialect).bind_processor(dialect)
+        if binder is None or isinstance(column.type, sa.Boolean | sa.Float):
+            continue
+        found.append((place, _iso if _writes_iso(column.type, binder) else binder))
+    return found
+
+
+def _writes_iso(type_: sa.types.TypeEngine[Any], binder: Conversion) -> bool:
+    """Whether a binder does the same as :func:`_iso`, in a third of the speed."""
+    moments = (datetime(2001, 2, 3, 4, 5, 6, 7), datetime(1999, 12, 31))
+    return isinstance(type_, sa.DateTime) and all(binder(m) == _iso(m) for m in moments)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(" ", "microseconds")
+
+
+def _loaded(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _narrowed(value: Any) -> Any:
+    return basic_plane(value) if isinstance(value, str) else value
+
+
+def _never_null(empty: Any) -> Conversion:
+    return lambda value: empty if value is None else value
 
 
 def _empty(type_: sa.types.TypeEngine[Any]) -> Any:
     if isinstance(type_, sa.Boolean):
         return False
     return 0 if isinstance(type_, sa.Integer | sa.Numeric | sa.Float) else ""
-
-
-def _sleep_runs_others_in_this_thread() -> bool:
-    """Whether gevent or eventlet replaced sleep.
-
-    A greenlet of the host would then wait, inside SQLite, for the lock that our transaction
-    holds, and with it the whole thread, us included.
-    """
-    return getattr(sleep, "__module__", "time") != "time"
 
 
 @contextmanager

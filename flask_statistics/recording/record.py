@@ -1,9 +1,10 @@
 """What goes through the queue: one flat tuple of plain values for each request.
 
-Strings are as the server handed them over: WSGI strings hold bytes as Latin-1. They are cut to
-:data:`LONGEST` at capture, so that the queue's memory is bounded, and decoded, cleaned and
-parsed on the background thread. Plain tuples of strings and numbers, because whatever else waits
-in the queue makes the garbage collector visit it again and again.
+Strings are as the server handed them over, empty or None where there was none: WSGI strings hold
+bytes as Latin-1. They are cut to :data:`LONGEST` at capture, so that the queue's memory is
+bounded, and decoded, cleaned and parsed on the background thread. Plain tuples of strings and
+numbers, because whatever else waits in the queue makes the garbage collector visit it again and
+again.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ _NOTHING_SAID = (None, None, None, 0, 0.0, ())
 class Captured:
     """How a request is captured for one model: no more than its columns need.
 
-    The serving thread puts ``(*head, *texts, said)`` into the queue; :meth:`record` makes a
-    record of it on the background thread.
+    The serving thread puts ``(date, response_time, (*head, *texts), said)`` into the queue;
+    :meth:`record` makes a record of it on the background thread.
 
     :ivar keys: where the texts stand in environ.
+    :ivar blanks: what stands for those that are not there.
     """
 
     def __init__(self, columns: Collection[str]) -> None:
@@ -102,20 +104,18 @@ class Captured:
             if not {*needed.split()}.isdisjoint(columns)
         ]
         self.keys = tuple(_ENVIRON[name][0] for name in texts)
+        self.blanks = ("",) * len(texts)
         names = (*_HEAD, *texts, *_SAID, "nothing")
-        missing = len(names) - 1
         order = (*RECORD, "server_name", "server_port")
+        missing = len(names) - 1
         self._ordered = itemgetter(*(names.index(n) if n in names else missing for n in order))
         self._host = RECORD.index("host")
-        self._route, self._view_args = RECORD.index("route"), RECORD.index("view_args")
 
     def record(self, captured: tuple[Any, ...]) -> Record:
-        """Return the record of what was captured."""
-        *values, name, port = self._ordered(
-            (*captured[:-1], *(captured[-1] or _NOTHING_SAID), None)
-        )
-        if values[self._host] is None and name is not None:
-            values[self._host] = f"{name}:{port}"
-        if values[self._route] is not None and values[self._view_args] is None:
-            values[self._view_args] = ()
-        return tuple(values)
+        """Return the record of what was captured; behind it stand two values that nobody reads."""
+        date, seconds, values, said = captured
+        record: Record = self._ordered((date, seconds, *values, *(said or _NOTHING_SAID), None))
+        if record[self._host] or not record[-2]:
+            return record
+        host = f"{record[-2]}:{record[-1]}"
+        return (*record[: self._host], host, *record[self._host + 1 :])

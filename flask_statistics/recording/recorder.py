@@ -80,6 +80,8 @@ class Recorder:
         """Begin with nothing."""
         self._queue.clear()
         self._batch = Batch()
+        #: How many more may wait in the queue, besides those that are being stored.
+        self._room = self._size
         self._health = Health()
         #: Locks and events, made when they are needed: gevent patches a worker after its fork,
         #: and what was made before would block all of it.
@@ -101,7 +103,7 @@ class Recorder:
 
     def put(self, captured: tuple[Any, ...]) -> None:
         """Append what was captured of a request; never waits, never raises."""
-        if len(self._queue) + len(self._batch.captured) < self._size:
+        if len(self._queue) < self._room:
             self._queue.append(captured)
         else:
             self._health.drop("queue full")
@@ -211,7 +213,7 @@ class Recorder:
             while self._take():
                 self._batch.store(storage, self._to_record, self._refuse)
                 self._health.stored += self._batch.stored
-                self._batch = Batch()
+                self._batch, self._room = Batch(), self._size
                 self._pass_marker()
             self._pause = 0.0
             self._destroy_expired_salts(storage)
@@ -228,12 +230,12 @@ class Recorder:
 
     def _take(self) -> bool:
         """Take records up to a marker; a batch that failed before comes first."""
-        queue, batch = self._queue, self._batch
-        while not batch.begun and queue and len(batch.captured) < BATCH:
-            if isinstance(queue[0], _Marker):
-                break
-            batch.captured.append(queue.popleft())
-        return bool(batch.captured or queue)
+        queue, captured = self._queue, self._batch.captured
+        if not self._batch.begun:
+            while queue and len(captured) < BATCH and type(queue[0]) is tuple:
+                captured.append(queue.popleft())
+            self._room = self._size - len(captured)
+        return bool(captured or queue)
 
     def _pass_marker(self) -> None:
         while self._queue and isinstance(self._queue[0], _Marker):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import datetime, timedelta
-from time import monotonic
+from datetime import date, datetime, timedelta
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +15,14 @@ from ..config import Config
 from ..model import Model
 from ..tables import Tables
 from .enrich import Enricher, Identity
-from .inserting import Inserter, Turns, no_waiting
+from .inserting import BUSY, Inserter, no_waiting
 from .matching import OwnRoutes
 from .record import Record
 from .visitors import Salts, Transaction, Visits, hash_visitor
 
+#: Rows that are derived between two turns of other threads, while these pause themselves and
+#: while one never does; that one gets its turn every 5 ms without being asked.
+SHORT, LONG = 40, 1000
 _RECHECK = 60.0
 _SPAN_IS_KEPT = timedelta(seconds=10)
 _SPANS_ARE_ONE = timedelta(seconds=60)
@@ -69,7 +72,6 @@ class Storage:
             own_routes=own_routes,
         )
         self._row = enricher.row
-        self._turns = Turns()
         self.columns = enricher.columns
         self._stored = [p for p, n in enumerate(self.columns) if n in model.attributes]
         self._inserter = Inserter(
@@ -93,25 +95,32 @@ class Storage:
         :param live: False for imported requests, whose salts are kept apart.
         """
         rows: list[list[Any]] = []
+        stretch = SHORT
         while len(rows) < len(records):
-            rows += map(self._row, records[len(rows) : len(rows) + self._turns.rows])
-            self._turns.give()
+            rows += map(self._row, records[len(rows) : len(rows) + stretch])
+            stretch = _give_way()
         if self._visitor is not None:
             self._hash_visitors(rows, self._visitor, self._salts[live])
         return rows
 
     def _hash_visitors(self, rows: list[list[Any]], visitor: int, salts: Salts) -> None:
+        day, salt = None, None
         for row in rows:
             identity: Identity | None = row[visitor]
             row[visitor] = None
-            if identity and (salt := self._salt(salts, row[self._date])):
-                row[visitor] = hash_visitor(salt, *identity)
+            if identity is None:
+                continue
+            if row[self._date].date() != day:
+                day = row[self._date].date()
+                salt = self._salt(salts, day)
+            if salt is not None:
+                row[visitor] = hash_visitor(salt, identity)
 
-    def _salt(self, salts: Salts, moment: datetime) -> bytes | None:
+    def _salt(self, salts: Salts, day: date) -> bytes | None:
         if monotonic() < self._salts_missing_until:
             return None
         try:
-            return salts.of(moment.date())
+            return salts.of(day)
         except (sa.exc.OperationalError, sa.exc.ProgrammingError):
             if self.has_table("statistics_salt"):
                 raise
@@ -144,7 +153,7 @@ class Storage:
             self._visits.fill(connection, rows, self._date, self._visitor, self._visit)
         if len(self._stored) < len(self.columns):
             rows = [[row[place] for place in self._stored] for row in rows]
-        self._inserter.insert(connection, rows, self._turns if live else None)
+        self._inserter.insert(connection, rows, polite=live)
 
     def note_live(self, rows: Sequence[list[Any]]) -> None:
         """Remember that requests of this time were recorded as they came."""
@@ -164,6 +173,13 @@ class Storage:
             connection.begin(),
         ):
             yield connection
+
+
+def _give_way() -> int:
+    """Let other threads go first; return for how many rows to go on then."""
+    began = perf_counter()
+    sleep(0)
+    return LONG if perf_counter() - began > BUSY else SHORT
 
 
 class _LiveSpan:

@@ -107,10 +107,10 @@ class Salts:
         self._known.clear()
 
 
-def hash_visitor(salt: bytes, address: str | None, user_agent: str | None, host: str | None) -> str:
-    """Return the visitor of a request: 16 hexadecimal digits."""
-    identity = f"{address}\0{user_agent}\0{host}".encode("utf-8", "replace")
-    return blake2b(identity, digest_size=8, key=salt).hexdigest()
+def hash_visitor(salt: bytes, identity: str) -> str:
+    """Return the visitor with this address, user agent and host: 16 hexadecimal digits."""
+    text = identity.encode("utf-8", "replace")
+    return blake2b(text, digest_size=8, key=salt).hexdigest()
 
 
 class Visits:

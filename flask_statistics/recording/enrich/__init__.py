@@ -11,9 +11,9 @@ import json
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ...config import Config
@@ -29,7 +29,9 @@ _HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CAMPAIGN = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 AGENT = ("browser", "browser_version", "platform", "platform_version", "device", "bot")
+_CONSTANT = ("server_name", "version", "site", "country", "region", "city", "ip_info")
 _MOST_ARGUMENTS = 1000
+_EPOCH = datetime(1970, 1, 1)
 #: What would end the path of a URL; text of all scripts stays readable.
 _QUOTED = str.maketrans({"%": "%25", "?": "%3F", "#": "%23", " ": "%20"})
 
@@ -42,12 +44,8 @@ Step = tuple[tuple[str, ...], Callable[[Record], tuple[Any, ...]]]
 ) = range(len(RECORD))  # fmt: skip
 
 
-class Identity(NamedTuple):
-    """What a visitor is computed from; never stored."""
-
-    address: str | None
-    user_agent: str | None
-    host: str | None
+#: What a visitor is computed from, as one text; never stored.
+Identity = str
 
 
 class Enricher:
@@ -72,10 +70,11 @@ class Enricher:
         own_routes: OwnRoutes | None = None,
     ) -> None:
         self._config = config
-        self._app_name = app_name
         self._limits = Limits(limits)
         self._secrets = Secrets(config.secret_names)
         self._own_routes = own_routes
+        # Places come with a later release.
+        self._constant = (app_name, config.version, config.site, None, None, None, None)
         split = {"browser_version", "platform_version"} & set(wanted)
         self._split = split
         steps = [step for step in self._steps() if set(step[0]) & set(wanted)]
@@ -83,17 +82,19 @@ class Enricher:
             steps.append((tuple(field_names), self._host_fields))
         positions = {name: place for place, name in enumerate(_names(steps))}
         self.columns = tuple(n for n in positions if n in wanted or n in field_names)
-        # With one column more than there are, since itemgetter(0) would give no tuple.
-        self._pick = itemgetter(*(positions[name] for name in self.columns), 0)
+        places = [positions[name] for name in self.columns]
+        # Where the model has all that the steps give, there is nothing to pick. Else one column
+        # more than there are, since itemgetter(0) would give no tuple.
+        self._pick = None if places == list(range(len(_names(steps)))) else itemgetter(*places, 0)
         self._functions = [function for _, function in steps]
 
     def row(self, record: Record) -> list[Any]:
         """Return the values of a record in the order of :attr:`columns`."""
-        wide: tuple[Any, ...] = ()
+        row: list[Any] = []
         for function in self._functions:
-            wide += function(record)
-        row: list[Any]
-        *row, _ = self._pick(wide)
+            row += function(record)
+        if self._pick is not None:
+            *row, _ = self._pick(row)
         return row
 
     def _steps(self) -> Iterator[Step]:
@@ -105,7 +106,10 @@ class Enricher:
             ),
             _measured,
         )  # fmt: skip
-        yield ("username", "exception", "track_var"), self._said
+        yield (
+            ("username", "exception", "track_var", *_CONSTANT),
+            self._said,
+        )
         yield ("remote_address", "xforwardedfor"), remember(self._client, _ADDRESS, _FORWARDED)
         yield (
             ("user_agent", *AGENT, "language"),
@@ -114,7 +118,7 @@ class Enricher:
         yield (
             (
                 "method", "mimetype", "endpoint", "blueprint", "route", "host", "path",
-                "view_args", "url",
+                "view_args", "url", "query_string", "url_args", *_CAMPAIGN,
             ),
             remember(
                 self._page, _METHOD, _CONTENT_TYPE, _ENDPOINT, _ROUTE, _SCHEME, _HOST, _SCRIPT,
@@ -122,17 +126,9 @@ class Enricher:
             ),
         )  # fmt: skip
         yield ("referrer", "source"), remember(self._referrer, _REFERRER, _HOST)
-        yield ("query_string", "url_args", *_CAMPAIGN), remember(self._query, _QUERY)
-        # Places come with a later release.
-        nowhere = (None, None, None, None)
-        constant = (self._app_name, self._config.version, self._config.site, *nowhere)
-        yield (
-            ("server_name", "version", "site", "country", "region", "city", "ip_info"),
-            lambda record: constant,
-        )
 
     def _text(self, name: str, raw: str | None) -> str | None:
-        return None if raw is None else self._limits.cut(name, decode_header(raw))
+        return self._limits.cut(name, decode_header(raw)) if raw else None
 
     def _client(self, address: str | None, forwarded: str | None) -> tuple[Any, ...]:
         mask = self._config.mask_ip
@@ -146,7 +142,7 @@ class Enricher:
         return *self._agent(user_agent), self._limits.cut("language", language and language[0])
 
     def _agent(self, raw: str | None) -> tuple[Any, ...]:
-        text = None if raw is None else decode_header(raw)
+        text = decode_header(raw) if raw else None
         agent = describe_user_agent(text)
         return (
             self._limits.cut("user_agent", text),
@@ -224,17 +220,18 @@ class Enricher:
         mimetype = content_type and storable(content_type.partition(";")[0].strip().lower())
         endpoint = endpoint and storable(endpoint)
         host = self._text("host", host and host.rpartition("@")[2])  # without credentials
-        path = path and self._path(path, arguments, route)
+        path = None if path is None else self._path(path, arguments, route)
         return (
-            self._text("method", method),
+            method and self._text("method", method),
             self._limits.cut("mimetype", mimetype),
             self._limits.cut("endpoint", endpoint),
             self._limits.cut("blueprint", endpoint and (endpoint.rpartition(".")[0] or None)),
             self._limits.cut("route", route and storable(route)),
             host,
             self._limits.cut("path", path),
-            None if arguments is None else self._arguments(arguments),
+            None if route is None and not arguments else self._arguments(arguments or ()),
             path and self._url(scheme, host, script, path, query),
+            *self._query(query),
         )
 
     def _path(
@@ -270,6 +267,7 @@ class Enricher:
             username and self._limits.cut("username", storable(username)),
             exception and self._limits.cut("exception", storable(exception)),
             track_var,
+            *self._constant,
         )
 
     def _host_fields(self, record: Record) -> tuple[Any, ...]:
@@ -287,7 +285,7 @@ def _measured(record: Record) -> tuple[Any, ...]:
     if not given or not _HARMLESS_ID.fullmatch(given):
         given = f"{random.getrandbits(64):016x}"
     return (
-        datetime.fromtimestamp(record[_DATE], timezone.utc).replace(tzinfo=None),
+        _EPOCH + timedelta(seconds=record[_DATE]),
         # Microseconds: what a clock of the operating system is good for.
         seconds and round(seconds, 6),
         record[_STATUS],
@@ -296,6 +294,6 @@ def _measured(record: Record) -> tuple[Any, ...]:
         sql_seconds and round(sql_seconds, 6),
         record[_AUTHORIZATION],
         given,
-        None if address is None else Identity(address, record[_USER_AGENT], record[_HOST]),
+        f"{address}\0{record[_USER_AGENT]}\0{record[_HOST]}" if address else None,
         None,
     )
