@@ -24,7 +24,7 @@ from .access_log import LineParser, is_whole
 from .known_lines import ImportedLines, KnownLines, Mark, hash_line
 from .lock import import_lock
 from .log_file import LogFile
-from .writing import BatchWriter, larger_cache
+from .writing import BatchWriter, larger_cache, shorter_turns, shorter_turns
 
 #: Bad lines that are shown of each log.
 SHOWN = 5
@@ -241,6 +241,7 @@ def importing(state: State, **options: Any) -> Iterator[Importer]:
         state.engine.connect() as connection,
         import_lock(connection, state.tables.imported),
         larger_cache(connection),
+        shorter_turns(),
     ):
         imported = ImportedLines(state.engine, state.tables.imported)
         with closing(BatchWriter(state.storage, connection, imported)) as writer:

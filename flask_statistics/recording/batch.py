@@ -12,6 +12,8 @@ from .storage import Storage
 
 Rows = list[list[Any]]
 Captured = tuple[Any, ...]
+#: What drivers raise both for a value that they cannot take and for a table that is not there.
+_UNCLEAR = (sa.exc.ProgrammingError, sa.exc.InterfaceError, sa.exc.NotSupportedError)
 Refuse = Callable[[Exception, str], None]
 
 
@@ -57,7 +59,7 @@ class Batch:
                 with storage.transaction() as connection:
                     storage.write(connection, rows)
             except Exception as error:
-                if not _is_about_a_row(error):
+                if not _is_about_a_row(error, storage):
                     raise
                 self._parts[:1] = _halves(rows, error, refuse)
             else:
@@ -89,9 +91,12 @@ def _halves(rows: Rows, error: Exception, refuse: Refuse) -> list[Rows]:
     return []
 
 
-def _is_about_a_row(error: Exception) -> bool:
+def _is_about_a_row(error: Exception, storage: Storage) -> bool:
     """Whether the database would store other rows: a value is refused, or is none of SQL's."""
     if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
+        return True
+    if isinstance(error, _UNCLEAR) and not error.connection_invalidated:
+        storage.check()  # raises where the table is the trouble
         return True
     if isinstance(error, sa.exc.SQLAlchemyError):
         return type(error) is sa.exc.StatementError

@@ -34,7 +34,7 @@ from .excluding import Selection, any_glob
 from .host_values import HostValues
 from .matching import match
 from .plain import plain_pairs
-from .record import LONGEST
+from .record import LONGEST, cut
 from .trace import STATUS, Stream, Trace
 from .troubles import Troubles
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ..state import State
 
 _BODILESS = frozenset((204, 304))
-
 _current_request = request._get_current_object  # type: ignore[attr-defined]
 
 
@@ -68,7 +67,7 @@ def install(app: Flask, state: State) -> None:
             capture.failed(trace, error)
             raise
         if trace.values is None:
-            # Middleware that calls the app when it is iterated (the debugger), or no record.
+            # The debugger and other middleware call the app when they are iterated.
             lazy = not trace.noted and isinstance(body, GeneratorType)
             return Stream(body, trace, keep) if lazy else body
         if trace.streamed:
@@ -157,9 +156,11 @@ class _Capture:
             if not self._kept[endpoint] or (self._may_disable and self._is_disabled(now.path)):
                 return
             texts = tuple(map(environ.get, self._keys, self._blanks))
-            # One look at all of them; where one is longer than any real one, each is cut.
-            if len("".join(texts)) > LONGEST:
-                texts = tuple(text[:LONGEST] for text in texts)
+            try:  # one look at all of them
+                if len("".join(texts)) > LONGEST:
+                    texts = cut(texts)
+            except TypeError:  # a server that has None for what it does not know
+                texts = cut(texts)
             status, content_type, length, size = 500, None, None, None
             if response is not None:
                 status = response.status_code

@@ -18,10 +18,12 @@ from ..privacy import basic_plane
 #: up the interpreter's lock for each statement, so that short ones keep requests quick; but a
 #: thread that never pauses keeps it for 5 ms each time, and only long ones get anywhere then.
 SMALL, LARGE = 50, 200
+#: Rows of a statement while nobody waits for the lock.
+LARGEST = 500
 #: Seconds after which a short statement must have waited for the interpreter's lock.
 BUSY = 0.002
 #: Rows of a statement. Few, because SQLite keeps each parsed, and that takes 4 kB a row.
-_SIZES = (LARGE, SMALL, 10, 3, 1)
+_SIZES = (LARGEST, LARGE, SMALL, 10, 3, 1)
 _MOST_PARAMETERS = 32_000  # SQLite takes 32,766 in a statement
 
 Conversion = Callable[[Any], Any]
@@ -42,7 +44,7 @@ class Inserter:
         self._direct = self._dialect.driver == "pysqlite" and not _needs_core(table, columns)
         if self._direct:
             self._conversions += _binders(columns, self._dialect)
-        self._largest = max(1, min(LARGE, _MOST_PARAMETERS // len(columns)))
+        self._largest = max(1, min(LARGEST, _MOST_PARAMETERS // len(columns)))
         self._knows_character_sets = self._dialect.name not in {"mysql", "mariadb"}
 
     def insert(self, connection: sa.Connection, rows: list[list[Any]], *, polite: bool) -> None:
@@ -75,7 +77,7 @@ class Inserter:
     def _insert_directly(
         self, connection: sa.Connection, rows: list[list[Any]], polite: bool
     ) -> None:
-        start, wanted = 0, SMALL if polite else LARGE
+        start, wanted = 0, SMALL if polite else LARGEST
         while start < len(rows):
             size = self._size(len(rows) - start, wanted)
             values = tuple(self._converted(rows[start : start + size]))

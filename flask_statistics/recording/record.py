@@ -9,7 +9,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -85,6 +85,11 @@ _HEAD = (
 )
 _SAID = ("exception", "username", "track_var", "db_queries", "db_time", "fields")
 _NOTHING_SAID = (None, None, None, 0, 0.0, ())
+
+
+def cut(texts: Iterable[str | None]) -> tuple[str, ...]:
+    """Cut each text that is longer than any real one; what is not known becomes empty."""
+    return tuple((text or "")[:LONGEST] for text in texts)
 
 
 class Captured:

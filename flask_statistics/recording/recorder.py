@@ -19,10 +19,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from .batch import Batch
+from .connections import is_busy, is_shared_memory
 from .health import Health
 from .lifetime import SHUTDOWN, live_with_the_process, work
 from .record import Record
-from .storage import Storage, is_shared_memory
+from .storage import Storage
+from .troubles import Troubles
 
 #: Records of one transaction: few enough that a writer of the host on SQLite waits for less than
 #: half a second, enough that a busy process keeps up.
@@ -83,6 +85,7 @@ class Recorder:
         #: How many more may wait in the queue, besides those that are being stored.
         self._room = self._size
         self._health = Health()
+        self._troubles = Troubles()
         #: Locks and events, made when they are needed: gevent patches a worker after its fork,
         #: and what was made before would block all of it.
         self._made: dict[str, Any] = {}
@@ -107,6 +110,10 @@ class Recorder:
             self._queue.append(captured)
         else:
             self._health.drop("queue full")
+            self._troubles.warning(
+                "Requests are dropped, because more come than can be stored "
+                "(STATISTICS_QUEUE_SIZE)."
+            )
         if self._attended:
             return
         if self._stores_at_once:
@@ -151,21 +158,12 @@ class Recorder:
         """
         if (wait or monotonic() >= self._slow_until) and self._storing.acquire(timeout=timeout):
             try:
-                if not self._shared_connection_is_busy():
+                if not is_busy(self._engine, wait=wait):
                     self._store_waiting(wait=wait)
             finally:
                 self._storing.release()
         if self._queue or self._batch.captured:
             self._start()
-
-    def _shared_connection_is_busy(self) -> bool:
-        """Whether the host has a transaction on the connection that all share."""
-        if not self._shared_memory:
-            return False
-        # Not by checking the connection out: returning it would roll the host's work back.
-        record = getattr(self._engine.pool, "connection", None)
-        connection = getattr(record, "dbapi_connection", None)
-        return bool(getattr(connection, "in_transaction", False))
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was put before is stored; return whether it is."""
@@ -259,9 +257,13 @@ class Recorder:
         )
 
     def _destroy_expired_salts(self, storage: Storage) -> None:
-        if monotonic() - self._salts_checked >= _HOUR:
-            self._salts_checked = monotonic()
+        if monotonic() - self._salts_checked < _HOUR:
+            return
+        self._salts_checked = monotonic()
+        try:
             storage.destroy_expired_salts()
+        except sa.exc.SQLAlchemyError as error:
+            self._troubles.exception("Expired salts could not be destroyed", error)
 
     # ---- for people ---------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta
@@ -18,6 +17,7 @@ from .enrich import Enricher, Identity
 from .inserting import BUSY, Inserter, no_waiting
 from .matching import OwnRoutes
 from .record import Record
+from .troubles import Troubles
 from .visitors import Salts, Transaction, Visits, hash_visitor
 
 #: Rows that are derived between two turns of other threads, while these pause themselves and
@@ -26,17 +26,6 @@ SHORT, LONG = 40, 1000
 _RECHECK = 60.0
 _SPAN_IS_KEPT = timedelta(seconds=10)
 _SPANS_ARE_ONE = timedelta(seconds=60)
-
-logger = logging.getLogger("flask_statistics")
-
-
-def is_shared_memory(engine: sa.Engine) -> bool:
-    """Whether all users of the engine share one connection, as for SQLite in memory."""
-    url = engine.url
-    in_memory = engine.dialect.name == "sqlite" and (
-        url.database in {None, "", ":memory:"} or "mode=memory" in str(url)
-    )
-    return in_memory or isinstance(engine.pool, sa.StaticPool)
 
 
 class Storage:
@@ -83,7 +72,10 @@ class Storage:
         self._salts = {
             live: Salts(self.transaction, tables.salt, live=live) for live in (True, False)
         }
-        self._salts_missing_until = 0.0
+        self._tables = tables
+        self._nothing = sa.select(*columns).limit(0)
+        self._troubles = Troubles()
+        self._salts_missing_until = self._span_missing_until = 0.0
         self._visits = Visits(model, config.visit_timeout)
         self._span = _LiveSpan(self.transaction, tables.live)
 
@@ -98,7 +90,7 @@ class Storage:
         stretch = SHORT
         while len(rows) < len(records):
             rows += map(self._row, records[len(rows) : len(rows) + stretch])
-            stretch = _give_way()
+            stretch = _give_way() if live else LONG
         if self._visitor is not None:
             self._hash_visitors(rows, self._visitor, self._salts[live])
         return rows
@@ -122,27 +114,38 @@ class Storage:
         try:
             return salts.of(day)
         except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-            if self.has_table("statistics_salt"):
+            if not self.waits or self._has_table(self._tables.salt):
                 raise
             # Requests are worth keeping without their visitors.
-            logger.warning(
-                "The table statistics_salt is missing, so visitors are not recorded: "
-                "run `flask db migrate` and `flask db upgrade`."
-            )
+            self._say_missing("statistics_salt", "visitors are not recorded")
             self._salts_missing_until = monotonic() + _RECHECK
             return None
 
-    def has_table(self, name: str) -> bool:
-        """Whether the database has this table.
+    def _has_table(self, table: sa.Table) -> bool:
+        with self.transaction() as connection:
+            return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
-        :raises sqlalchemy.exc.DBAPIError: where the database is away.
-        """
-        return sa.inspect(self.engine).has_table(name)
+    def _say_missing(self, table: str, consequence: str) -> None:
+        self._troubles.warning(
+            f"The table {table} is missing, so {consequence}: "
+            "run `flask db migrate` and `flask db upgrade`."
+        )
 
     def destroy_expired_salts(self) -> None:
-        """Destroy what visitors were computed from; called from time to time."""
+        """Destroy what visitors were computed from; called from time to time.
+
+        :raises sqlalchemy.exc.DBAPIError: where the table is missing or the database away.
+        """
         if self._visitor is not None and monotonic() >= self._salts_missing_until:
             self._salts[True].destroy_expired()
+
+    def check(self) -> None:
+        """Ask for nothing, of all columns that are filled.
+
+        :raises sqlalchemy.exc.DBAPIError: where the table or a column of it is missing.
+        """
+        with self.transaction() as connection:
+            connection.execute(self._nothing)
 
     def write(self, connection: sa.Connection, rows: list[list[Any]], *, live: bool = True) -> None:
         """Find the visits of derived rows and insert them, inside the caller's transaction.
@@ -157,12 +160,20 @@ class Storage:
 
     def note_live(self, rows: Sequence[list[Any]]) -> None:
         """Remember that requests of this time were recorded as they came."""
+        if monotonic() < self._span_missing_until:
+            return
         moments = [row[self._date] for row in rows]
         try:
-            self._span.include(min(moments), max(moments))
+            if not self._span.include(min(moments), max(moments)):
+                # The tables were made anew, and with them the salts.
+                for salts in self._salts.values():
+                    salts.forget()
         except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-            # Needed by imports only, which say what is missing.
-            logger.debug("The span of live requests was not stored.", exc_info=True)
+            if self.waits and not self._has_table(self._tables.live):
+                self._say_missing(
+                    "statistics_live", "imports cannot tell what was recorded as it came"
+                )
+                self._span_missing_until = monotonic() + _RECHECK
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -194,19 +205,21 @@ class _LiveSpan:
         self._id: int | None = None
         self._kept: datetime | None = None
 
-    def include(self, first: datetime, last: datetime) -> None:
+    def include(self, first: datetime, last: datetime) -> bool:
+        """Extend the span; return False where the row that was known is gone."""
         if self._kept and last - self._kept < _SPAN_IS_KEPT:
-            return
-        table = self._table
+            return True
+        table, known = self._table, self._id
         with self._transaction() as connection:
-            if self._id is None:
-                self._id = self._find_or_start(connection, first, last)
-            connection.execute(
-                table.update()
-                .where(table.c.id == self._id, table.c.ended < last)
-                .values(ended=last)
+            number = known or self._find_or_start(connection, first, last)
+            later = sa.case((table.c.ended < last, last), else_=table.c.ended)
+            found = connection.execute(
+                table.update().where(table.c.id == number).values(ended=later)
             )
-        self._kept = last
+            if not found.rowcount:
+                number = self._find_or_start(connection, first, last)
+        self._id, self._kept = number, last
+        return known is None or bool(found.rowcount)
 
     def _find_or_start(self, connection: sa.Connection, first: datetime, last: datetime) -> int:
         table = self._table

@@ -19,7 +19,17 @@ class Troubles:
 
     def exception(self, message: str, error: BaseException | None = None) -> None:
         """Log a message with the traceback of ``error``, else of the current exception."""
-        now = monotonic()
-        if now - self._said.get(message, -LOG_INTERVAL) >= LOG_INTERVAL:
-            self._said[message] = now
+        if self._is_due(message):
             logger.error(message, exc_info=error or True)
+
+    def warning(self, message: str) -> None:
+        """Log a message that says what to do."""
+        if self._is_due(message):
+            logger.warning(message)
+
+    def _is_due(self, message: str) -> bool:
+        now = monotonic()
+        if now - self._said.get(message, -LOG_INTERVAL) < LOG_INTERVAL:
+            return False
+        self._said[message] = now
+        return True

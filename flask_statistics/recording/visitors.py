@@ -20,10 +20,15 @@ import sqlalchemy as sa
 from ..model import Model
 
 EPOCH = datetime(1970, 1, 1)
-LIFETIME = timedelta(hours=48)
+#: How long after the beginning of its day a salt is kept. It is looked every hour which have
+#: expired, so that none outlives its day's beginning by more than 48 hours.
+LIFETIME = timedelta(hours=47)
+#: How long after the last import that used it a salt for imported requests is kept.
+IMPORTED_LIFETIME = timedelta(hours=48)
+_HOUR = timedelta(hours=1)
 #: Visitors whose latest request is remembered, so that most rows need no look-up.
 REMEMBERED = 20_000
-_LOOKED_UP_AT_ONCE = (400, 50, 5)
+_LOOKED_UP_AT_ONCE = (5, 50, 400)
 
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
@@ -46,6 +51,7 @@ class Salts:
         self._table = table
         self._live = live
         self._known: dict[date, bytes | None] = {}
+        self._destroyed = EPOCH
 
     def of(self, day: date) -> bytes | None:
         """Return the salt of a UTC day; None where it has been destroyed.
@@ -56,8 +62,8 @@ class Salts:
         :raises sqlalchemy.exc.DBAPIError: where the table is missing or the database away.
         """
         if day not in self._known:
-            # A day begins here once a worker: the time to forget what is older.
-            self.destroy_expired()
+            if abs(utc_now() - self._destroyed) >= _HOUR:
+                self.destroy_expired()
             self._known[day] = self._read(day) or self._make(day)
         return self._known[day]
 
@@ -69,7 +75,9 @@ class Salts:
             ).first()
             if row and not self._live and not row.live:
                 connection.execute(
-                    table.update().where(table.c.day == day).values(expires=utc_now() + LIFETIME)
+                    table.update()
+                    .where(table.c.day == day)
+                    .values(expires=utc_now() + IMPORTED_LIFETIME)
                 )
         return bytes.fromhex(row.salt) if row else None
 
@@ -84,7 +92,7 @@ class Salts:
             "day": day,
             "salt": salt.hex(),
             "live": live,
-            "expires": end if live else now + LIFETIME,
+            "expires": end if live else now + IMPORTED_LIFETIME,
         }
         try:
             with self._transaction() as connection:
@@ -103,7 +111,11 @@ class Salts:
                 overwritten = table.update().where(expired).values(salt=secrets.token_hex(32))
                 connection.execute(overwritten)
                 connection.execute(table.delete().where(expired))
-        # Read again when they are needed, so that what any worker destroyed is gone here too.
+        self._destroyed = now
+        self.forget()
+
+    def forget(self) -> None:
+        """Read every salt again when it is needed: what any worker destroyed is gone here too."""
         self._known.clear()
 
 
@@ -127,6 +139,8 @@ class Visits:
         self._columns = model.columns
         self._timeout = timedelta(seconds=timeout)
         self._known: dict[str, tuple[str, datetime]] = {}
+        if model.has("visitor", "visit"):
+            self._latest = _latest_requests(model.columns)
 
     def fill(
         self,
@@ -168,27 +182,31 @@ class Visits:
                 unknown[row[visitor]] = None
         names = list(unknown)
         span = (rows[0][date] - self._timeout, rows[-1][date] + self._timeout)
-        while names:
-            count = next((c for c in _LOOKED_UP_AT_ONCE if c <= len(names)), _LOOKED_UP_AT_ONCE[-1])
-            part = names[:count]
+        for start in range(0, len(names), _LOOKED_UP_AT_ONCE[-1]):
+            part = names[start : start + _LOOKED_UP_AT_ONCE[-1]]
+            count = next(c for c in _LOOKED_UP_AT_ONCE if c >= len(part))
             # Filled up by repetition: one statement for few counts, each kept parsed.
             self._read(connection, part + part[-1:] * (count - len(part)), span)
-            names = names[count:]
 
     def _read(
         self, connection: sa.Connection, names: list[str], span: tuple[datetime, datetime]
     ) -> None:
-        columns = self._columns
-        latest = sa.func.max(columns["date"])
-        found = connection.execute(
-            sa.select(columns["visitor"], columns["visit"], latest)
-            .where(
-                columns["visitor"].in_(names),
-                columns["visit"].is_not(None),
-                columns["date"].between(*span),
-            )
-            .group_by(columns["visitor"], columns["visit"])
-            .order_by(latest)
-        )
+        names_and_span = {"names": names, "first": span[0], "last": span[1]}
+        found = connection.execute(self._latest, names_and_span)
         for visitor, visit, moment in found:
             self._known[visitor] = (visit, moment)
+
+
+def _latest_requests(columns: dict[str, sa.Column[Any]]) -> sa.Select[Any]:
+    """Return the statement for the latest request of each visit of some visitors."""
+    latest = sa.func.max(columns["date"])
+    return (
+        sa.select(columns["visitor"], columns["visit"], latest)
+        .where(
+            columns["visitor"].in_(sa.bindparam("names", expanding=True)),
+            columns["visit"].is_not(None),
+            columns["date"].between(sa.bindparam("first"), sa.bindparam("last")),
+        )
+        .group_by(columns["visitor"], columns["visit"])
+        .order_by(latest)
+    )

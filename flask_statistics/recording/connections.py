@@ -1,0 +1,41 @@
+"""Whose connections there are: the host's alone, or one that we share with it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ..errors import ConfigurationError
+
+
+def is_shared_memory(engine: sa.Engine) -> bool:
+    """Whether all users of the engine share one connection, as for SQLite in memory.
+
+    :raises ConfigurationError: where they do on another database.
+    """
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        in_memory = url.database in {None, "", ":memory:"} or "mode=memory" in str(url)
+        return in_memory or isinstance(engine.pool, sa.StaticPool)
+    if isinstance(engine.pool, sa.StaticPool):
+        raise ConfigurationError(
+            "The engine has a StaticPool, so that storing a request would commit what your views "
+            "have not: give it another poolclass in SQLALCHEMY_ENGINE_OPTIONS."
+        )
+    return False
+
+
+def is_busy(engine: sa.Engine, *, wait: bool) -> bool:
+    """Whether a row cannot be stored at this moment without harm to the host.
+
+    The connection that all share may be in a transaction of the host; or, unless ``wait``, a
+    connection might have to be waited for.
+    """
+    pool = engine.pool
+    if not is_shared_memory(engine):
+        if wait or not isinstance(pool, sa.QueuePool):
+            return False
+        return not pool.checkedin() and pool.overflow() >= 0
+    # Not by checking the connection out: returning it would roll the host's work back.
+    record = getattr(pool, "connection", None)
+    connection = getattr(record, "dbapi_connection", None)
+    return bool(getattr(connection, "in_transaction", False))
