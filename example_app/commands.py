@@ -34,7 +34,7 @@ def _count_requests() -> int:
 
 def store_traffic(app: Flask, *, days: int, seed: int) -> int:
     """Store made-up requests, derived and written as real ones are; return their number."""
-    storage = get_state().storage
+    storage = get_state().make_storage()
     now = datetime.now(timezone.utc).replace(tzinfo=None)
     records = made_up_traffic(app, days=days, seed=seed, now=now)
     stored = 0

@@ -6,9 +6,11 @@ iterate :data:`SETTINGS`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 PREFIX = "STATISTICS_"
+logger = logging.getLogger("flask_statistics")
 
 #: Names of query parameters and of view arguments whose values are never kept. A name is
 #: secret when one of its words (``access_token``, ``resetToken``, ``api-key``) is in this list.
@@ -86,7 +89,13 @@ SETTINGS: tuple[Setting, ...] = (
         "The range shown when the URL names none: today minus this span to today, both included.",
     ),
     Setting("URL_PREFIX", "/statistics", accepted.prefix, "Where the pages are."),
-    Setting("PUBLIC", False, accepted.boolean, "Let everybody see the pages, no personal data."),
+    Setting(
+        "PUBLIC",
+        False,
+        accepted.boolean,
+        "Let everybody see the pages, without addresses, user names and visits: without the "
+        "columns that fields.md marks personal. Paths, referrers and user agents are shown.",
+    ),
     Setting(
         "INCLUDE_OR_EXCLUDE_VIEWS",
         "exclude",
@@ -202,6 +211,7 @@ def read_config(config: Mapping[str, Any]) -> Config:
 
     :raises ConfigurationError: for a value that a setting does not accept.
     """
+    _warn_of_misspelled(config)
     checked: dict[str, Any] = {}
     for setting in SETTINGS:
         name = PREFIX + setting.name
@@ -211,6 +221,15 @@ def read_config(config: Mapping[str, Any]) -> Config:
         except accepted.RejectedError as expected:
             raise ConfigurationError(f"{name} is {value!r}, but must be {expected}.") from None
     return Config(**checked)
+
+
+def _warn_of_misspelled(config: Mapping[str, Any]) -> None:
+    known = [PREFIX + setting.name for setting in SETTINGS]
+    for name in config:
+        if isinstance(name, str) and name.startswith(PREFIX) and name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/settings.md."
+            logger.warning("%s is no setting of Flask-Statistics: %s", name, hint)
 
 
 def set_defaults(app: Flask) -> None:

@@ -15,6 +15,7 @@ from .config import read_config, set_defaults
 from .errors import ConfigurationError
 from .model import describe_model
 from .recording.capture import install
+from .recording.excluding import BLUEPRINT
 from .recording.matching import OwnRoutes
 from .recording.record import Captured
 from .recording.recorder import Recorder
@@ -86,14 +87,13 @@ class Statistics:
         """
         _check_arguments(app, db, Request, before_f=before_f, disable_f=disable_f,
                          permission_f=permission_f)  # fmt: skip
-        set_defaults(app)
         config = read_config(app.config)
         declarations = self._declarations
         model = describe_model(db, Request, extra_fields=declarations.fields)
         for name in declarations.fields:
             _check_field(model.attributes, name, model.orm)
-        tables = declare_tables(model.table.metadata)
         engine = _engine(app, db, model.table)
+        tables = declare_tables(model.table.metadata)
 
         name, own_routes = app.name, OwnRoutes(app)
 
@@ -111,13 +111,17 @@ class Statistics:
             name, config, model, tables, engine, recorder, declarations, captured, storage,
             before_f, disable_f, permission_f,
         )  # fmt: skip
-        self._states.add(state)
-        app.extensions[EXTENSION] = state
-        give_track_var(app, state.key)
         if config.enabled:
             _prepare_parser(state)
-            install(app, state)
+        # Up to here the app is as it was; what Flask may refuse comes first.
         _register_pages(app, state)
+        set_defaults(app)
+        app.extensions[EXTENSION] = state
+        state.own_paths.add(config.url_prefix)
+        self._states.add(state)
+        give_track_var(app, state.key)
+        if config.enabled:
+            install(app, state)
 
     # ---- what is recorded -----------------------------------------------------------------
 
@@ -223,6 +227,12 @@ def _check_arguments(app: Any, db: Any, model: Any, **callbacks: Any) -> None:
         raise ConfigurationError(
             f"Statistics was initialised on {app.name} before: call init_app once for each app."
         )
+    if BLUEPRINT in app.blueprints:
+        raise ConfigurationError(
+            f"{app.name} has a blueprint named {BLUEPRINT!r}, which is the name of ours: give "
+            "yours another, such as `Blueprint('numbers', …)`. Where it serves `/statistics`, "
+            "set STATISTICS_URL_PREFIX to another path, too."
+        )
     for name, callback in callbacks.items():
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"{name} must be a function or None, not {callback!r}.")
@@ -270,11 +280,13 @@ def _register_pages(app: Flask, state: State) -> None:
 
 
 def _current_state(states: weakref.WeakSet[State]) -> State:
-    """Return the state of the current app, else of the only app."""
-    if current_app:
-        return get_state()
+    """Return the state of the current app, else of the only app that is served."""
+    current = current_app.extensions.get(EXTENSION) if current_app else None
+    if isinstance(current, State) and current in states:
+        return current
     if len(states) == 1:
         return next(iter(states))
     raise ConfigurationError(
-        "Which app? This Statistics serves several, or none: call it inside `app.app_context()`."
+        "Which app? This Statistics serves several, or none: call it inside `app.app_context()` "
+        "of one that it serves."
     )

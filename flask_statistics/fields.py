@@ -56,7 +56,8 @@ FIELDS: tuple[Field, ...] = (
     Field("date", timestamp, "request", "Date", "When the request began, UTC.",
           dimension=False, kind="moment"),
     Field("response_time", sa.Double, "response", "Response time",
-          "Seconds from the start of the request until its body goes to the server.",
+          "Seconds from the start of the request until its body goes to the server; of a streamed "
+          "body, until it has ended.",
           kind="number"),
     Field("method", text(32), "request", "Method", "The HTTP method."),
     Field("path", text(1024), "request", "Path", "The path without the query string."),
@@ -122,7 +123,8 @@ FIELDS: tuple[Field, ...] = (
           kind="number"),
     Field("version", text(128), "host", "Release", "STATISTICS_VERSION."),
     Field("site", text(128), "host", "Site", "STATISTICS_SITE."),
-    Field("track_var", sa.Text, "host", "Variables", "`g.track_var` as JSON.", dimension=False),
+    Field("track_var", sa.Text, "host", "Variables", "`g.track_var` as JSON.", personal=True,
+          dimension=False),
 )  # fmt: skip
 
 BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}

@@ -93,7 +93,14 @@ def _primary_key(orm: Any, table: sa.Table) -> sa.Column[Any]:
             f"{orm.__name__} needs one integer primary key, of any name, "
             "that the database fills, such as `id = db.Column(db.Integer, primary_key=True)`."
         )
-    return keys[0]
+    key = keys[0]
+    if table.autoincrement_column is None and not (key.default or key.server_default):
+        raise ConfigurationError(
+            f"{orm.__name__}.{key.name} is a primary key that nothing fills: write "
+            f"`{key.name} = db.Column(db.Integer, primary_key=True)`, without "
+            "`autoincrement=False` and without a foreign key, or give it a default."
+        )
+    return key
 
 
 def _check_date(orm: Any, columns: dict[str, sa.Column[Any]]) -> None:

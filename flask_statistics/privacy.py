@@ -7,6 +7,7 @@ before anything is stored or logged.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -61,6 +62,9 @@ _CREDENTIALS = re.compile(r"//[^/?#\s]+@")
 # What may stand between the parameters that a value of a parameter holds itself.
 _NESTED_SEPARATOR = re.compile(r"[?&;#/\s,{}()+]+")
 _JSON_NAME = re.compile(r"[\"']([^\"'\s]{1,64})[\"']\s{0,8}:")
+# What may be a URL in a text; brackets may stand in a password.
+_WORD_OF_TEXT = re.compile(r"[^\s'\"<>]+")
+_JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 # Without one of these a text holds neither parameters nor credentials.
 _CODED = re.compile(r"[%=:@]")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -131,6 +135,26 @@ class Secrets:
         base = self._redact_parts(_PATH_SEPARATOR, base)
         query, fragment = self.redact_query(query), self.redact_query(fragment)
         return f"{base}{question_mark}{query}{hash_mark}{fragment}"
+
+    def redact_text(self, text: str) -> str:
+        """Return a text without the secrets of the URLs in it, whole or relative."""
+        if "://" not in text and "?" not in text:
+            return text
+        return _WORD_OF_TEXT.sub(lambda word: self._redact_word(word[0]), text)
+
+    def redact_json(self, text: str) -> str:
+        """Return JSON without the secrets of the URLs in its strings."""
+        if "://" not in text and "?" not in text:
+            return text
+        return _JSON_STRING.sub(lambda string: self._redact_string(string[0]), text)
+
+    def _redact_word(self, word: str) -> str:
+        return self.redact_url(word) if "://" in word or "?" in word else word
+
+    def _redact_string(self, string: str) -> str:
+        before = json.loads(string)
+        after = self.redact_text(before)
+        return string if after == before else json.dumps(after)
 
     def redact_path(
         self, path: str, view_args: Iterable[tuple[str, Any]], route: str | None = None

@@ -64,8 +64,7 @@ def make_report(state: State, args: Sequence[tuple[str, str]], limit: int) -> di
             "points": answers.timeseries(query.replace(bucket=interval)),
         },
         "breakdowns": {
-            asked.group_by[0]: _breakdown(answers, asked)
-            for asked in _asked(state, query, totals["hits"] or 0, limit)
+            asked.group_by[0]: _breakdown(answers, asked) for asked in _asked(state, query, limit)
         },
     }
 
@@ -74,11 +73,10 @@ def _days(period: Period) -> dict[str, str]:
     return {"start": period.start.isoformat(), "end": period.end.isoformat()}
 
 
-def _asked(state: State, query: Query, hits: float, limit: int) -> Iterator[Query]:
+def _asked(state: State, query: Query, limit: int) -> Iterator[Query]:
     """Yield the questions of the tables: of URLs, then of the dashboard's panels."""
     columns = state.model.columns
-    # Lines of access logs have no route; where they prevail, a table of routes says nothing.
-    routed = "route" in columns and state.answers.count(query.where("route", "!")) * 2 >= hits
+    routed = "route" in columns and state.answers.has_routes(query)
     urls = next((name for name in URLS if name in columns and (routed or name != "route")), None)
     if urls:
         metrics = tuple(metric.name for metric in allowed_metrics(TABLE, columns))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,6 +15,7 @@ from flask import Flask, current_app
 from .config import Config
 from .errors import ConfigurationError
 from .model import Model
+from .recording.connections import is_shared_memory
 from .recording.record import Captured
 from .recording.recorder import Recorder
 from .recording.storage import Storage
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from .asking.answers import Answers
 
 EXTENSION = "statistics"
+_HOUR = 3600.0
+
+logger = logging.getLogger("flask_statistics")
 
 
 @dataclass
@@ -52,8 +59,12 @@ class State:
     permission_f: Callable[[str], Any] | None = None
     #: Endpoints of ours outside of our blueprint (Flask-Admin's views).
     own_endpoints: set[str] = field(default_factory=set)
+    #: The paths below which all is ours.
+    own_paths: set[str] = field(default_factory=set)
     #: Which endpoints are recorded, as far as that was worked out.
     kept: dict[str | None, bool] = field(default_factory=dict)
+    #: Until when expired salts are not looked for, by the monotonic clock.
+    _salts_kept_until: float = field(default=-math.inf, init=False)
 
     @property
     def key(self) -> str:
@@ -65,10 +76,23 @@ class State:
         self.kept.clear()
         self.recorder.renew_storage()
 
-    @property
-    def storage(self) -> Storage:
-        """A new writing half of the host's table."""
-        return self.make_storage()
+    def destroy_expired_salts(self) -> None:
+        """Destroy what visitors were computed from, at most once an hour; never fails.
+
+        The recorder does so too, but only where requests are recorded.
+        """
+        now = monotonic()
+        # In memory the salts end with the process, and our commit would be the host's, too.
+        if now < self._salts_kept_until or is_shared_memory(self.engine):
+            return
+        self._salts_kept_until = now + _HOUR
+        storage = self.make_storage()
+        storage.waits = False  # the host may hold a lock in this very request
+        try:
+            storage.destroy_expired_salts()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            logger.warning("The expired salts of visitors could not be destroyed: %s", reason)
 
     @property
     def answers(self) -> Answers:

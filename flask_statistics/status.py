@@ -13,8 +13,9 @@ from .state import State
 
 
 def make_status(state: State) -> dict[str, Any]:
-    """Return what ``/api/status`` says of this process, and what the tables hold.
+    """Return what the tables hold, and what ``/api/status`` says of the process that asks.
 
+    Expired salts are destroyed. ``recorder``: of this process alone, so that in a shell all is 0.
     ``table``: its name, how many rows, the newest one's date (ISO 8601, UTC), None for both
     where the table is missing; ``live``: when a request was last recorded as it came.
     ``missing``: the tables that ``flask db migrate`` and ``flask db upgrade`` would make.
@@ -31,12 +32,14 @@ def make_status(state: State) -> dict[str, Any]:
             rows, newest = connection.execute(counted).one()
         if state.tables.live.name not in missing:
             live = connection.scalar(sa.select(sa.func.max(ended)))
+    if state.tables.salt.name not in missing:
+        state.destroy_expired_salts()
     return {
         "enabled": state.config.enabled,
-        "recorder": state.recorder.status(),
         "table": {"name": name, "rows": rows, "newest": newest and newest.isoformat()},
         "live": live and live.isoformat(),
         "missing": missing,
+        "recorder": state.recorder.status(),
     }
 
 
@@ -48,7 +51,8 @@ def write_status(status: dict[str, Any], form: str) -> str:
     if status["missing"]:
         lines.append(
             f"Missing tables: {', '.join(status['missing'])}. "
-            "Run `flask db migrate` and `flask db upgrade` to make them."
+            "Run `flask db migrate` and `flask db upgrade` to make them, or call "
+            "db.create_all() after Statistics(…)."
         )
     return "\n".join(lines)
 
@@ -63,7 +67,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("Table", f"{table['name']}: {rows}"),
         ("Newest request", _moment(table["newest"])),
         ("Recorded live", _moment(status["live"])),
-        ("This process", "each process counts its own; a worker's: <URL_PREFIX>/api/status"),
+        ("This process", "of this command alone; of a worker: <STATISTICS_URL_PREFIX>/api/status"),
         ("  Received", f"{recorder['received']:,}"),
         ("  Stored", f"{recorder['stored']:,}"),
         ("  Queue", f"{recorder['waiting']:,} of {recorder['queue_size']:,} wait"),

@@ -36,7 +36,9 @@ def _binary() -> sa.types.TypeEngine[Any]:
 def declare_tables(metadata: sa.MetaData) -> Tables:
     """Declare the tables on ``metadata``, or return those declared there before."""
     number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-    if "statistics_salt" not in metadata.tables:
+    # The metadata names its tables with its schema, where it has one.
+    prefix = f"{metadata.schema}." if metadata.schema else ""
+    if f"{prefix}statistics_salt" not in metadata.tables:
         sa.Table(
             "statistics_salt",
             metadata,
@@ -59,8 +61,4 @@ def declare_tables(metadata: sa.MetaData) -> Tables:
             sa.Column("hour", timestamp(), nullable=False, index=True),
             sa.Column("lines", _binary(), nullable=False),
         )
-    return Tables(
-        metadata.tables["statistics_salt"],
-        metadata.tables["statistics_live"],
-        metadata.tables["statistics_imported"],
-    )
+    return Tables(*(metadata.tables[f"{prefix}statistics_{name}"] for name in Tables._fields))

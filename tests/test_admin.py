@@ -64,6 +64,16 @@ def test_the_dashboard_in_the_frame(admin: Host) -> None:
         assert admin.open(url).status_code == 200
 
 
+@pytest.mark.parametrize("url", [*PAGES, f"{DASHBOARD}?start=x"])
+@pytest.mark.parametrize("settings", [OPEN, {}], ids=["open", "closed"])
+def test_security_headers(make_admin: MakeHost, url: str, settings: dict[str, Any]) -> None:
+    """What a person may see is kept by no browser or proxy, whatever the answer."""
+    headers = make_admin(settings=settings).open(url).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
 def test_links_stay_in_the_frame(admin: Host) -> None:
     """Every link of ours leads to a page in Flask-Admin."""
     page = read(content(admin.open(f"{DASHBOARD}?{RANGE}").text))
@@ -99,7 +109,7 @@ def test_the_list_of_requests(admin: Host) -> None:
     for way in ("new/", "edit/?id=1", "delete/", "action/"):
         for method in ("GET", "POST"):
             assert admin.open(f"{REQUESTS}{way}", method=method).status_code in {302, 404, 405}
-    assert len(admin.stored()) == 61
+    assert len(admin.rows()) == 61
 
 
 @pytest.mark.parametrize(
@@ -113,6 +123,15 @@ def test_bad_input(make_admin: MakeHost, database_url: str, parameters: str) -> 
     host = make_admin(settings=OPEN, url=database_url)
     url = REQUESTS + (parameters if parameters.startswith("details") else f"?{parameters}")
     assert host.open(url).status_code in {200, 302, 400}
+
+
+def test_the_list_writes_as_the_dashboard_does(make_admin: MakeHost) -> None:
+    """Moments in the zone of the pages, response times in milliseconds, and the route."""
+    host = make_admin(settings={**OPEN, "STATISTICS_TIMEZONE": "Europe/Berlin"})
+    html = host.open(REQUESTS).text
+    cells = [cell.strip() for cell in re.findall(r'<td class="col-[^"]*">([^<]*)<', html)]
+    assert cells[:5] == ["1 May 2024 12:00:00", "GET", "/tea", "/", "200"]
+    assert cells[5] == "100 ms"
 
 
 def exported(host: Host) -> list[dict[str, str]]:

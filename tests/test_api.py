@@ -129,9 +129,10 @@ def test_requests(busy: Host) -> None:
 def test_requests_without_personal_columns(make_host: MakeHost) -> None:
     """Who may only view gets the requests without them."""
     host = make_host(permission_f=lambda action: action == "view")
-    add_rows(host, row())
+    add_rows(host, row(track_var='{"name": "anna"}'))
     (request,) = ask(host, f"requests?{RANGE}")["requests"]
     assert not set(request) & PERSONAL
+    assert "track_var" not in request
     assert request["path"] == "/"
 
 

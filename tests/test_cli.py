@@ -278,7 +278,7 @@ def test_report_as_text(sample: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "90")
     lines = run(sample, "report", *MAY).stdout.splitlines()
     assert lines[0] == "Statistics, 17\u201320 May 2015, compared with 13\u201316 May 2015"
-    assert _figures(lines, "Hits") == ["10,000", "from", "0"]
+    assert _figures(lines, "Hits") == ["10,000", "nothing", "before"]
     assert _figures(lines, "Errors")[0] == "3"
     assert _figures(lines, "Addresses") == ["1,753"]
     days = [text for text in lines if text.split()[0:1] and text.split()[0] in {
@@ -363,6 +363,7 @@ def test_status_as_json(make_host: MakeHost, database_url: str) -> None:
         "name": "request", "rows": 1, "newest": row["date"].isoformat(),
     }  # fmt: skip
     assert status["missing"] == []
+    assert list(status)[-1] == "recorder"
 
 
 def test_status_as_text(host: Host) -> None:
@@ -371,6 +372,8 @@ def test_status_as_text(host: Host) -> None:
     for label in ("Table", "Queue", "Stored", "Dropped", "Lag", "Last error"):
         assert label in text
     assert "request: 0 requests" in text
+    assert text.index("Recorded live") < text.index("This process") < text.index("Stored")
+    assert "of this command alone; of a worker: <STATISTICS_URL_PREFIX>/api/status" in text
 
 
 def test_status_without_tables(host: Host) -> None:
@@ -380,7 +383,8 @@ def test_status_without_tables(host: Host) -> None:
     text = run(host, "status").stdout
     assert (
         "Missing tables: request, statistics_salt, statistics_live, statistics_imported. "
-        "Run `flask db migrate` and `flask db upgrade` to make them.\n"
+        "Run `flask db migrate` and `flask db upgrade` to make them, or call "
+        "db.create_all() after Statistics(…).\n"
     ) in text
 
 

@@ -257,11 +257,11 @@ def test_the_page_of_a_url(busy: Host) -> None:
     assert link == f"/statistics/?{RANGE}&route=/tea/%3Cint:number%3E"
     page = show(busy, link)
     assert page.headings()[1:4] == ["Paths", "Slowest requests", "Failing requests"]
-    assert [line[4] for line in cells(busy, link, "Slowest requests")] == ["200 ms", "100 ms"]
+    assert [line[1] for line in cells(busy, link, "Slowest requests")] == ["200 ms", "100 ms"]
     assert "No request failed in this range." in page.text
     failing = cells(busy, f"/statistics/?{RANGE}&path=/fail", "Failing requests")
     assert failing == [[
-        "2 May 2024 16:00:00", "GET", "500", "2.50 s", "1 kB", "KeyError('tea')",
+        "2 May 2024 16:00:00", "2.50 s", "500", "GET", "1 kB", "KeyError('tea')",
         "198.51.100.9", "Chrome on a phone",
     ]]  # fmt: skip
     assert "Paths" not in show(busy, f"/statistics/?{RANGE}&path=/fail").headings()
@@ -274,17 +274,33 @@ def test_a_pattern_is_not_one_url(busy: Host, filters: str) -> None:
 
 
 def test_all_values_of_a_dimension(busy: Host) -> None:
-    """The details of a panel: every value, with speed, errors and size."""
+    """The details of a panel: its title, order and shares, with speed, errors and size."""
     (url,) = {a.attributes["href"] for a in show(busy).all("a", class_="st-more")
               if "browser" in a.attributes["href"]}  # fmt: skip
     assert url == f"/statistics/breakdown/browser?{RANGE}"
-    assert cells(busy, url, "Browser")[0] == [
-        "Chrome", "2", "1", "1.35 s", "2.50 s", "1", "2 kB", "2 May 2024 16:00",
+    assert cells(busy, url, "Browsers")[0] == [
+        "Chrome", "2", "1", "1.35 s", "2.50 s", "1", "2 kB", "50.0 %", "2 May 2024 16:00",
     ]  # fmt: skip
+    assert show(busy, url).all("abbr")[0].attributes["title"] == "Share of all visitors"
+    (sorted_by,) = show(busy, url).all("th", aria_sort="descending")
+    assert sorted_by.text == "Visitors"
     page = show(busy, url + "&limit=2")
     assert "1 to 2 of 3" in page.text
     assert page.links("Next →") == [url + "&limit=2&page=2"]
     assert page.links("← Dashboard") == [f"/statistics/?{RANGE}"]
+
+
+def test_the_details_of_a_panel_leave_out_what_the_panel_does(busy: Host) -> None:
+    """Requests without an exception are neither in the panel nor in its details."""
+    details = cells(busy, f"/statistics/breakdown/exception?{RANGE}", "Exceptions")
+    assert [(line[0], line[7]) for line in details] == [("KeyError('tea')", "20.0 %")]
+
+
+def test_the_details_of_no_panel(busy: Host) -> None:
+    """The most hits come first, under the name of the dimension, without a share."""
+    url = f"/statistics/breakdown/path?{RANGE}"
+    assert [line[0] for line in cells(busy, url, "Path")][:2] == ["/", "/fail"]
+    assert not show(busy, url).all("abbr")
 
 
 def test_the_classic_model(make_host: MakeHost) -> None:
@@ -437,13 +453,32 @@ def test_a_bad_parameter(busy: Host, parameters: str, parameter: str, message: s
     """400, saying which and why."""
     page = show(busy, f"/statistics/?{parameters}", status=400)
     assert f"The parameter {parameter} is wrong" in page.text
-    assert f"{parameter}: {message}" in page.text
+    assert message in page.text
+    assert f"{parameter}: {message}" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("?brwser=Firefox", "browser"),
+        ("?comparr=none", "compare"),
+        ("?sort=-visitor", "visitors"),
+        ("?metric=hit", "hits"),
+        ("breakdown/contry", "country"),
+    ],
+)
+def test_a_slip_of_the_pen(busy: Host, url: str, meant: str) -> None:
+    """The page names what is probably meant, and the list of all is not cut."""
+    page = show(busy, f"/statistics/{url}", status=400)
+    (suggestion,) = [p.text for p in page.all("p") if p.text.startswith("Did you mean")]
+    assert suggestion.startswith(f"Did you mean {meant}")
+    assert "…" not in page.text
 
 
 def test_an_unknown_breakdown(busy: Host) -> None:
     """400 too: the dimensions that there are, are named."""
     page = show(busy, "/statistics/breakdown/beauty", status=400)
-    assert "dimension: 'beauty' is unknown; dimensions are" in page.text
+    assert "'beauty' is unknown; dimensions are" in page.text
 
 
 def test_ten_thousand_parameters(busy: Host) -> None:
@@ -767,7 +802,7 @@ def test_figures(value: float | None, unit: str, text: str, title: str) -> None:
     [
         ("hits", 112, 100, "12 %", "up", "good"),
         ("hits", 98, 100, "2.0 %", "down", "bad"),
-        ("hits", 5, 0, "from 0", "up", "good"),
+        ("hits", 5, 0, "nothing before", "same", "neutral"),
         ("hits", 5000, 10, "\N{MULTIPLICATION SIGN} 500", "up", "good"),
         ("hits", 5, 5, "no change", "same", "neutral"),
         ("response_time", 0.2, 0.1, "100 %", "up", "bad"),
@@ -787,6 +822,13 @@ def test_no_change_is_known_without_both_numbers() -> None:
     """A mean of nothing is not compared."""
     assert formats.change(BY_NAME["response_time"], None, 0.1) is None
     assert formats.change(BY_NAME["response_time"], 0.1, None) is None
+
+
+def test_code_in_a_definition() -> None:
+    """What stands in backticks is code, all else is text."""
+    assert formats.with_code("no `<b>` < `c`.") == (
+        "no <code>&lt;b&gt;</code> &lt; <code>c</code>."
+    )
 
 
 def test_moments() -> None:

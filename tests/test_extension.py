@@ -7,11 +7,12 @@ import re
 import weakref
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_statistics import ConfigurationError, RequestMixin, Statistics
@@ -149,11 +150,27 @@ def test_flush_of_several_apps_needs_a_context(make_host: MakeHost) -> None:
     assert len(first.stored()) == 1
     second = make_host(statistics=statistics)
     with raises(
-        "Which app? This Statistics serves several, or none: call it inside `app.app_context()`."
+        "Which app? This Statistics serves several, or none: call it inside `app.app_context()` "
+        "of one that it serves."
     ):
         statistics.flush()
     with second.app.app_context():
         assert statistics.flush() is True
+
+
+def test_context_of_an_app_that_another_one_serves(make_host: MakeHost) -> None:
+    """A Statistics asks its own app, also in the context of another's."""
+    host, other = make_host(), make_host()
+    host.open("/mine")
+    host.rows()
+    with other.app.app_context():
+        assert [usage["path"] for usage in host.statistics.get_usage()] == ["/mine"]
+        assert other.statistics.get_usage() == []
+        with raises(
+            "Which app? This Statistics serves several, or none: call it inside "
+            "`app.app_context()` of one that it serves."
+        ):
+            Statistics().flush()
 
 
 def test_an_app_can_be_collected(make_host: MakeHost) -> None:
@@ -313,6 +330,50 @@ def test_a_failed_init_app_can_be_repeated(app: Flask, db: SQLAlchemy, model: An
     Statistics(app, db, model)
 
 
+def test_a_blueprint_of_the_same_name(app: Flask, db: SQLAlchemy, model: Any) -> None:
+    """The error says what to rename, and the app is as it was."""
+    blueprint = Blueprint("statistics", __name__, url_prefix="/statistics")
+    app.register_blueprint(blueprint)
+    before = snapshot(app)
+    with raises(
+        "shop has a blueprint named 'statistics', which is the name of ours: give yours another, "
+        "such as `Blueprint('numbers', …)`. Where it serves `/statistics`, set "
+        "STATISTICS_URL_PREFIX to another path, too."
+    ):
+        Statistics(app, db, model)
+    assert snapshot(app) == before
+    assert app.blueprints == {"statistics": blueprint}
+
+
+def snapshot(app: Flask) -> dict[str, Any]:
+    """Return all that init_app changes on an app."""
+    return {
+        "extensions": dict(app.extensions),
+        "config": dict(app.config),
+        "blueprints": dict(app.blueprints),
+        "rules": [str(rule) for rule in app.url_map.iter_rules()],
+        "commands": sorted(app.cli.commands),
+        "globals": app.app_ctx_globals_class,
+        "attributes": {name for name in vars(app) if name.startswith(("wsgi", "full", "handle"))},
+    }
+
+
+def test_a_failed_init_app_changes_nothing(app: Flask, db: SQLAlchemy, model: Any) -> None:
+    """Neither a wrong setting nor Flask's refusal after the first request leaves a trace."""
+    statistics = Statistics()
+    app.config["STATISTICS_QUEUE_SIZE"] = -1
+    before = snapshot(app)
+    with pytest.raises(ConfigurationError):
+        statistics.init_app(app, db, model)
+    assert snapshot(app) == before
+    app.config["STATISTICS_QUEUE_SIZE"] = 10
+    app.test_client().get("/x")
+    before = snapshot(app)
+    with pytest.raises(AssertionError, match="register_blueprint"):
+        statistics.init_app(app, db, model)
+    assert snapshot(app) == before
+
+
 # Models that cannot work
 
 
@@ -352,6 +413,33 @@ def test_a_primary_key_that_is_no_number(app: Flask, db: SQLAlchemy) -> None:
         "such as `id = db.Column(db.Integer, primary_key=True)`."
     ):
         Statistics(app, db, model)
+
+
+def test_a_primary_key_that_nothing_fills(app: Flask, db: SQLAlchemy) -> None:
+    """autoincrement=False needs a default: the error says what to write."""
+    key = db.Column(db.Integer, primary_key=True, autoincrement=False)
+    model = declare(db, number=key, date=db.Column(db.DateTime))
+    with raises(
+        "Request.number is a primary key that nothing fills: write "
+        "`number = db.Column(db.Integer, primary_key=True)`, without `autoincrement=False` and "
+        "without a foreign key, or give it a default."
+    ):
+        Statistics(app, db, model)
+
+
+def test_a_primary_key_that_a_default_fills(make_host: MakeHost) -> None:
+    """With a default, autoincrement=False is right."""
+    numbers = count(7)
+
+    def model(db: SQLAlchemy) -> Any:
+        key = db.Column(
+            db.Integer, primary_key=True, autoincrement=False, default=lambda: next(numbers)
+        )
+        return declare(db, id=key, date=db.Column(db.DateTime))
+
+    host = make_host(model=model)
+    host.open("/x")
+    assert host.row()["id"] == 7
 
 
 def test_two_primary_keys(app: Flask, db: SQLAlchemy) -> None:
@@ -520,3 +608,11 @@ def test_a_timedelta_for_seconds(make_host: MakeHost) -> None:
     """Seconds may be a timedelta."""
     host = make_host(settings={"STATISTICS_FLUSH_INTERVAL": timedelta(seconds=1)})
     assert host.app.extensions["statistics"].config.flush_interval == 1.0
+
+
+def test_a_misspelled_setting(make_host: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A setting that does not exist would else be silently ignored."""
+    make_host(settings={"STATISTICS_TIMZONE": "Europe/Berlin"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "STATISTICS_TIMZONE is no setting of Flask-Statistics: did you mean STATISTICS_TIMEZONE?"
+    ]

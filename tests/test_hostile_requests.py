@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from flask_statistics import RequestMixin, Statistics
 from flask_statistics.config import SECRET_NAMES
+from flask_statistics.privacy import Secrets
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -470,3 +474,70 @@ def test_secrets_are_not_logged(make_host: MakeHost, caplog: pytest.LogCaptureFi
     assert caplog.text != ""
     assert SECRET not in caplog.text
     assert "visible-value" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no answer of https://x.example/a?b=1&token=geheim",
+        "no answer of (https://ann:geheim)1@x.example/)",
+        "Max retries exceeded with url: /a?b=1&api_key=geheim (Caused by nothing)",
+        "<postgresql://ann:geheim@db/shop>",
+    ],
+)
+def test_secrets_in_an_exception(host: Host, text: str) -> None:
+    """URLs in the text of an exception are stored without their secrets."""
+
+    @host.app.route("/fail")
+    def fail() -> str:
+        raise ValueError(text)
+
+    host.open("/fail")
+    exception = host.row()["exception"]
+    assert "geheim" not in exception
+    assert exception.startswith(f"ValueError('{text[:3]}")
+
+
+@pytest.mark.parametrize("text", ["a" * 2**20, "a://" * 2**18, "?a=" * 2**18, "//@" * 2**18])
+def test_secrets_are_looked_for_in_linear_time(text: str) -> None:
+    """A megabyte of what looks like a URL takes less than a second."""
+    began = time.process_time()
+    Secrets(["token"]).redact_text(text + "?token=geheim")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("kind", ["constraint", "value"])
+def test_a_refused_row_is_not_logged(
+    make_host: MakeHost, database_url: str, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Neither the log nor the status shows what a visitor sent, whatever the database says."""
+
+    def model(db: SQLAlchemy) -> Any:
+        unique = {"path": db.Column(db.String(64), unique=True), "number": db.Column(Digits())}
+        return type("Request", (RequestMixin, db.Model), unique)
+
+    class Digits(sa.types.TypeDecorator[Any]):
+        """Hands a text over where the database wants a number."""
+
+        impl = sa.Integer
+        cache_ok = True
+
+        def process_bind_param(self, value: Any, dialect: Any) -> Any:
+            return int(value) if value and dialect.name == "sqlite" else value
+
+    statistics = Statistics()
+    statistics.field("number")(lambda: request.args.get("number"))
+    host = make_host(model=model, url=database_url, statistics=statistics)
+    host.app.add_url_rule("/<name>", "any", lambda name: "x")
+    if kind == "constraint":
+        for _ in range(2):
+            host.open("/it's_geheim")
+    else:
+        host.open("/x?number=geheim")
+    with host.app.app_context():
+        assert host.statistics.flush() is False
+    status = host.app.extensions["statistics"].recorder.status()
+    assert status["dropped"] == {"refused by the database": 1}
+    assert "Error: " in status["last_error"]
+    assert "geheim" not in str(status) + caplog.text
+    assert "A request was dropped" in caplog.text

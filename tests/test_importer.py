@@ -406,7 +406,8 @@ def test_missing_tables(host: Host) -> None:
             import_logs(host, SAMPLE)
         assert str(error.value) == (
             f"The table {name} is missing: "
-            "run `flask db migrate` and `flask db upgrade` to make it."
+            "run `flask db migrate` and `flask db upgrade`, "
+            "or db.create_all() after Statistics(…), to make it."
         )
 
 
@@ -599,3 +600,26 @@ def test_zone_of_times_without_offset(host: Host, tmp_path: Path) -> None:
     log = line(time="17/May/2015:10:05:03")
     import_text(host, tmp_path, log, zone=ZoneInfo("Europe/Berlin"))
     assert host.row()["date"] == datetime(2015, 5, 17, 8, 5, 3)
+
+
+def test_lines_that_the_database_refuses(
+    make_host: MakeHost, database_url: str, tmp_path: Path
+) -> None:
+    """A refused line is bad and shown; all others are stored, and known the next time."""
+
+    def model(db: Any) -> Any:
+        from flask_statistics import RequestMixin
+
+        check = sa.CheckConstraint("path NOT LIKE '/bad%'")
+        return type("Request", (RequestMixin, db.Model), {"__table_args__": (check,)})
+
+    host = make_host(model=model, url=database_url)
+    numbers = range(40)
+    log = "".join(line(f"/bad{n}" if n in {7, 30} else f"/{n}") for n in numbers) + "junk\n"
+    tally = import_text(host, tmp_path, log)
+    assert counts(tally) == (41, 38, 0, 3, 0)
+    assert [number for number, _ in tally.shown] == [8, 31, 41]
+    assert b"/bad7" in tally.shown[0][1]
+    assert sorted(paths(host)) == sorted(f"/{n}" for n in numbers if n not in {7, 30})
+    again = import_text(host, tmp_path, log)
+    assert counts(again) == (41, 0, 38, 3, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,8 @@ def test_a_personal_filter_is_refused_with_403(make_host: MakeHost) -> None:
     host = make_host(settings={"STATISTICS_PUBLIC": True})
     answer = host.open(f"/statistics/?{RANGE}&remote_address={ADDRESS}")
     assert answer.status_code == 403
-    assert "personal data" in answer.text
+    assert "you may not see personal data" in answer.text
+    assert "Nobody was allowed to see them yet." not in answer.text
     assert host.open("/statistics/api/summary?username=bob").json == {
         "error": "'personal' is not allowed here"
     }
@@ -328,3 +330,32 @@ def test_an_endpoint_without_a_decision_is_closed(make_host: MakeHost) -> None:
         assert make_guard({"statistics.dashboard": "view"})() is None
         with pytest.raises(Refused):
             make_guard({"statistics.other": "view"})()
+
+
+def test_a_function_that_returns_a_coroutine_is_awaited(make_host: Any) -> None:
+    """A coroutine is true; what it answers may be no."""
+
+    async def answer(action: str) -> bool:
+        return False
+
+    class Callable_:
+        async def __call__(self, action: str) -> bool:
+            return False
+
+    for permission_f in (partial(lambda function, action: function(action), answer), Callable_()):
+        host = make_host(permission_f=permission_f, settings={"STATISTICS_SYNC": True})
+        assert host.open("/statistics/api/requests").status_code == 403
+
+
+def test_flask_admin_stays_closed_where_before_f_fails(make_host: Any) -> None:
+    """Its views answer 403 as the pages do, not 500."""
+    from flask_admin import Admin
+
+    def fails() -> None:
+        raise RuntimeError("no directory")
+
+    host = make_host(before_f=fails)
+    admin = Admin(host.app)
+    host.statistics.add_admin_views(admin)
+    for path in ("/statistics/", "/admin/statistics/", "/admin/statistics-requests/"):
+        assert host.open(path).status_code == 403

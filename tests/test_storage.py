@@ -99,7 +99,8 @@ def test_a_missing_table_of_spans_is_said_once(
     assert len(host.stored()) == 3
     assert [entry.getMessage() for entry in caplog.records] == [
         "The table statistics_live is missing, so imports cannot tell what was recorded as it "
-        "came: run `flask db migrate` and `flask db upgrade`."
+        "came: run `flask db migrate` and `flask db upgrade`, or call db.create_all() after "
+        "Statistics(…)."
     ]
 
 

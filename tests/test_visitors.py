@@ -227,7 +227,8 @@ def test_without_the_table_visitors_are_null(
     messages = [r.getMessage() for r in caplog.records if r.name == "flask_statistics"]
     assert messages == [
         "The table statistics_salt is missing, so visitors are not recorded: "
-        "run `flask db migrate` and `flask db upgrade`."
+        "run `flask db migrate` and `flask db upgrade`, or call db.create_all() after "
+        "Statistics(…)."
     ]
 
 

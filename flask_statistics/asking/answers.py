@@ -17,7 +17,7 @@ from .aggregates import collect
 from .filters import shown
 from .metrics import Expression, Metric, available
 from .period import LABEL_LENGTH
-from .query import DEFAULT_LIMIT, Query
+from .query import DEFAULT_LIMIT, Filter, Query
 from .ranking import Order, rank
 from .reading import reading
 from .selection import Selection
@@ -142,6 +142,14 @@ class Answers:
         counted = sa.select(sa.func.count()).select_from(selection.source)
         with reading(self._engine()) as connection:
             return int(connection.execute(counted.where(*selection.conditions)).scalar_one())
+
+    def has_routes(self, query: Query) -> bool:
+        """Whether most requests have a route: lines of an imported log have none.
+
+        :raises QueryError: where the model has no column ``route``.
+        """
+        with_route = query.replace(filters=(*query.filters, Filter("route", ("!",))))
+        return 2 * self.count(with_route) >= self.count(query)
 
     def _asked(self, query: Query) -> tuple[Metric, ...]:
         by_name = {metric.name: metric for metric in self.metrics}

@@ -15,6 +15,8 @@ from ..fields import BY_NAME, Field, text
 MOST_VALUES = 100
 #: Characters of one value.
 LONGEST_VALUE = 4096
+#: Characters of all patterns of one query together: databases match them in quadratic time.
+LONGEST_PATTERNS = 500
 
 #: Dimensions that every request has from its visit: no columns, but columns make them.
 VISIT_DIMENSIONS: dict[str, Field] = {

@@ -136,7 +136,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("views_per_visit", "Views per visit", "number", "Page views of a visit, on average.",
            VISIT, _of_visits(lambda columns: columns["page_views"]),
            people=True, better="up", source="visits"),
-    Metric("response_time", "Response time", "seconds", "The mean response time.",
+    Metric("response_time", "Response time, mean", "seconds", "The mean response time.",
            ("response_time",), _mean("response_time"), better="down"),
     _percentile_metric(50),
     _percentile_metric(95),

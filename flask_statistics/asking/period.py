@@ -125,12 +125,14 @@ def _day_begins(segments: list[Segment], day: date) -> datetime:
 class Period:
     """Days of a time zone, both included.
 
+    :ivar until: an instant, naive UTC, at which it ends early; None where all days are whole.
     :raises QueryError: when ``start`` is after ``end``.
     """
 
     start: date
     end: date
     zone: ZoneInfo
+    until: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.start > self.end:
@@ -150,8 +152,9 @@ class Period:
     def ends(self) -> datetime:
         """The first instant after it, naive UTC."""
         if self.end == date.max:
-            return datetime.max
-        return _day_begins(_segments(self.zone, self.end, self.end), self.end + _DAY)
+            return self.until or datetime.max
+        ends = _day_begins(_segments(self.zone, self.end, self.end), self.end + _DAY)
+        return ends if self.until is None else min(ends, self.until)
 
     @property
     def interval(self) -> str:

@@ -1,6 +1,6 @@
 """A question as an immutable value: built from a URL or in Python, printable back to the URL.
 
-No SQL here: :mod:`flask_statistics.answers` compiles it.
+No SQL here: :mod:`flask_statistics.asking.answers` compiles it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from ..errors import QueryError
-from .filters import MOST_VALUES, Filter, read_filter, shown
+from .filters import LONGEST_PATTERNS, MOST_VALUES, Filter, read_filter, shown
 from .period import Period, check_bucket
 
 __all__ = ["DEFAULT_LIMIT", "PARAMETERS", "Filter", "Period", "Query", "query_from_args"]
@@ -156,7 +156,7 @@ def _sort_out(
 ) -> tuple[dict[str, list[str]], tuple[Filter, ...]]:
     single: dict[str, list[str]] = {}
     filters: dict[str, list[str]] = {}
-    count = 0
+    count = patterns = 0
     for name, value in pairs:
         if name in PARAMETERS:
             single.setdefault(name, []).append(value)
@@ -165,6 +165,12 @@ def _sort_out(
             count += 1
             if count > MOST_VALUES:
                 raise QueryError(name[:60], f"there are more than {MOST_VALUES} filter values")
+            patterns += len(value) if "*" in value else 0
+            if patterns > LONGEST_PATTERNS:
+                raise QueryError(
+                    name[:60],
+                    f"all patterns together are longer than {LONGEST_PATTERNS} characters",
+                )
     return single, tuple(Filter(name, tuple(values)) for name, values in filters.items())
 
 

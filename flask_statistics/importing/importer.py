@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -24,14 +24,18 @@ from .access_log import LineParser, is_whole
 from .known_lines import ImportedLines, KnownLines, Mark, hash_line
 from .lock import import_lock
 from .log_file import LogFile
-from .writing import BatchWriter, larger_cache, shorter_turns, shorter_turns
+from .writing import BatchWriter, Origin, larger_cache, shorter_turns
 
 #: Bad lines that are shown of each log.
 SHOWN = 5
+_SHOWN_BYTES = 200
 #: How far the end of a recorded span, in the table, may lag behind the recording.
 LIVE_LAG = timedelta(seconds=10)
 _DATE, _HOST = RECORD.index("date"), RECORD.index("host")
-_REMEDY = "run `flask db migrate` and `flask db upgrade` to make it"
+_REMEDY = (
+    "run `flask db migrate` and `flask db upgrade`, or db.create_all() after Statistics(…), "
+    "to make it"
+)
 
 
 @dataclass
@@ -41,7 +45,7 @@ class Tally:
     :ivar read: lines, those without anything in them not counted.
     :ivar new: stored; in a dry run, those that would be.
     :ivar known: imported before.
-    :ivar bad: not a line of an access log.
+    :ivar bad: not a line of an access log, or one that the database refuses.
     :ivar refused: of a time that was recorded live.
     :ivar shown: number and beginning of the first bad lines.
     :ivar refused_span: the first and last refused moment, UTC.
@@ -91,6 +95,7 @@ class Importer:
         self._pretended: dict[int, bytearray] = {}
         self._records: list[Record] = []
         self._marks: list[Mark] = []
+        self._origins: list[Origin] = []
 
     def read(self, log: LogFile, tally: Tally, progress: Callable[[], None] = lambda: None) -> None:
         """Import the lines of ``log`` that are new, and count all of them in ``tally``.
@@ -100,7 +105,8 @@ class Importer:
             damage are stored.
         """
         began, stored = perf_counter(), self._writer.stored
-        self._records, self._marks = [], []
+        self._records, self._marks, self._origins = [], [], []
+        self._writer.refused.clear()
         live = LiveSpans() if self._overlap else LiveSpans.read(self._state)
         try:
             with closing(KnownLines(self._load)) as known:
@@ -113,6 +119,7 @@ class Importer:
                 tally.seconds = perf_counter() - began
         if tally.bad and tally.bad == tally.read:
             raise ImportRefusedError("none of its lines is a line of an access log")
+        _add_bad(tally, self._writer.refused)
 
     def _read_lines(
         self,
@@ -152,7 +159,7 @@ class Importer:
         if record is None:
             tally.bad += 1
             if len(tally.shown) < SHOWN:
-                tally.shown.append((number, line[:200]))
+                tally.shown.append((number, line[:_SHOWN_BYTES]))
             return
         seconds = record[_DATE]
         hour = int(seconds // 3600)
@@ -164,6 +171,7 @@ class Importer:
         else:
             self._records.append(record)
             self._marks.append((hour, line_hash))
+            self._origins.append((number, line[:_SHOWN_BYTES]))
             if len(self._records) >= import_writing.BATCH:
                 self._store(tally)
 
@@ -177,11 +185,11 @@ class Importer:
         return [*self._imported.load(hour), bytes(self._pretended.get(hour, b""))]
 
     def _store(self, tally: Tally) -> None:
-        records, marks = self._records, self._marks
-        self._records, self._marks = [], []
+        records, marks, origins = self._records, self._marks, self._origins
+        self._records, self._marks, self._origins = [], [], []
         if not self._dry_run:
             if records:
-                self._writer.put(records, marks)
+                self._writer.put(records, marks, origins)
             return
         tally.new += len(records)
         for hour, line_hash in marks:
@@ -225,6 +233,11 @@ def _refuse(tally: Tally, seconds: float) -> None:
     tally.refused_span = min(first, moment), max(last, moment)
 
 
+def _add_bad(tally: Tally, lines: Sequence[Origin]) -> None:
+    tally.bad += len(lines)
+    tally.shown = sorted([*tally.shown, *lines])[:SHOWN]
+
+
 @contextmanager
 def importing(state: State, **options: Any) -> Iterator[Importer]:
     """Give an :class:`Importer` while no other process imports into the same database.
@@ -244,5 +257,5 @@ def importing(state: State, **options: Any) -> Iterator[Importer]:
         shorter_turns(),
     ):
         imported = ImportedLines(state.engine, state.tables.imported)
-        with closing(BatchWriter(state.storage, connection, imported)) as writer:
+        with closing(BatchWriter(state.make_storage(), connection, imported)) as writer:
             yield Importer(state, writer, imported, **options)

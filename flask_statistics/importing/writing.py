@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ..recording.batch import breaks_check, is_about_a_row
 from ..recording.connections import is_shared_memory
 from ..recording.record import Record
 from ..recording.storage import Storage
@@ -33,9 +34,17 @@ TURN = 0.0005
 _ATTEMPTS = 8
 
 
+#: The number of a line in its log, and its beginning.
+Origin = tuple[int, bytes]
+
+
 class _Batch(NamedTuple):
     rows: list[list[Any]]
     marks: Sequence[Mark]
+    origins: Sequence[Origin]
+
+    def part(self, start: int, end: int | None = None) -> _Batch:
+        return _Batch(self.rows[start:end], self.marks[start:end], self.origins[start:end])
 
 
 class BatchWriter:
@@ -44,12 +53,14 @@ class BatchWriter:
     Databases work without the interpreter's lock, so that the next lines are parsed meanwhile.
 
     :ivar stored: how many lines were committed.
+    :ivar refused: the lines that the database does not take, of which nothing is stored.
     """
 
     def __init__(
         self, storage: Storage, connection: sa.Connection, imported: ImportedLines
     ) -> None:
         self.stored = 0
+        self.refused: list[Origin] = []
         self._storage = storage
         self._connection = connection
         self._imported = imported
@@ -59,13 +70,15 @@ class BatchWriter:
         self._thread = None if shared else ThreadPoolExecutor(1, "flask_statistics_import")
         self._writing: Future[None] | None = None
 
-    def put(self, records: Sequence[Record], marks: Sequence[Mark]) -> None:
+    def put(
+        self, records: Sequence[Record], marks: Sequence[Mark], origins: Sequence[Origin]
+    ) -> None:
         """Store records and the marks of their lines, after all that was put before.
 
         :raises sqlalchemy.exc.SQLAlchemyError: where this batch or the one before failed.
         :raises ImportRefusedError: where another process imports.
         """
-        batch = _Batch(self._storage.derive(records, live=False), marks)
+        batch = _Batch(self._storage.derive(records, live=False), marks, origins)
         self.wait()
         if self._thread is None:
             self._write_all(batch)
@@ -84,10 +97,27 @@ class BatchWriter:
             self._thread.shutdown()
 
     def _write_all(self, batch: _Batch) -> None:
-        written = 0
-        while written < len(batch.rows):
-            rest = _Batch(batch.rows[written:], batch.marks[written:])
-            written += self._write_patiently(rest)
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                written = self._write_patiently(part)
+            except _RowsError as error:
+                # Asked now, since the transaction is over.
+                if not is_about_a_row(error.error, self._storage):
+                    raise error.error from None
+                waiting += self._halves(part)
+            else:
+                if written < len(part.rows):
+                    waiting.append(part.part(written))
+
+    def _halves(self, batch: _Batch) -> list[_Batch]:
+        """Return the halves of rows of which the database refuses one, the first one last."""
+        half = len(batch.rows) // 2
+        if half:
+            return [batch.part(half), batch.part(0, half)]
+        self.refused += batch.origins
+        return []
 
     def _write_patiently(self, batch: _Batch) -> int:
         """Write in one transaction; where another one holds a lock, again.
@@ -120,10 +150,26 @@ class BatchWriter:
         while written < len(rows) and perf_counter() - began + lasted < HELD:
             part_began = perf_counter()
             part = rows[written : written + PART]
-            self._storage.write(self._connection, part, live=False)
+            self._write_part(part)
             written += len(part)
             lasted = perf_counter() - part_began
         return written
+
+    def _write_part(self, rows: list[list[Any]]) -> None:
+        try:
+            self._storage.write(self._connection, rows, live=False)
+        except Exception as error:
+            if isinstance(error, sa.exc.OperationalError) and not breaks_check(error):
+                raise  # a lock, which will be given back
+            raise _RowsError(error) from error
+
+
+class _RowsError(Exception):
+    """Raised where rows could not be written: perhaps the database refuses one of them."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @contextmanager

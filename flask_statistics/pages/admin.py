@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from flask_admin import Admin, BaseView, expose
 from flask_admin.contrib.sqla import ModelView
 from markupsafe import Markup
@@ -19,13 +19,14 @@ from wtforms import Form
 from ..errors import ConfigurationError, QueryError
 from ..fields import BY_NAME, PERSONAL
 from ..model import Model
-from ..state import State
+from ..state import State, get_state
 from . import failures
 from .dashboard import breakdown_context, chart_html, dashboard_context
+from .formats import duration, moment
 from .links import Links, endpoint_url
 from .permissions import Refused, allowed, enter, require
 from .questions import ask
-from .rendering import asset_url, page, render
+from .rendering import SECURITY_HEADERS, asset_url, page, render
 
 #: Rows of a CSV file at most.
 MOST_ROWS = 100_000
@@ -35,6 +36,7 @@ _LISTED = (
     "date",
     "method",
     "path",
+    "route",
     "status_code",
     "response_time",
     "size",
@@ -48,6 +50,17 @@ _LISTED = (
 _SEARCHED = ("path", "url", "referrer", "user_agent", "exception")
 #: A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _moment(view: Any, context: Any, model: Any, name: str) -> str:
+    return moment(getattr(model, name), get_state().config.timezone)
+
+
+def _duration(view: Any, context: Any, model: Any, name: str) -> str:
+    return duration(getattr(model, name))
+
+
+_FORMATTERS = {"date": _moment, "response_time": _duration, "db_time": _duration}
 
 
 def add_admin_views(state: State, admin: Admin, category: str) -> None:
@@ -67,10 +80,16 @@ def add_admin_views(state: State, admin: Admin, category: str) -> None:
     for view in (dashboard, requests):
         admin.add_view(view)
         state.own_endpoints.add(f"{view.endpoint}.*")
+        state.own_paths.add(str(view.url).rstrip("/"))
 
 
 class _Guarded(BaseView):  # type: ignore[misc] # Flask-Admin is not typed for us
     """A view that is open to those to whom the pages are open."""
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        blueprint: Blueprint = super().create_blueprint(admin)
+        blueprint.after_request(_keep_private)
+        return blueprint
 
     def is_accessible(self) -> bool:
         return allowed("view")
@@ -80,7 +99,10 @@ class _Guarded(BaseView):  # type: ignore[misc] # Flask-Admin is not typed for u
 
     def inaccessible_callback(self, name: str, **kwargs: Any) -> Any:
         """Answer as the pages would: what ``before_f`` returns, else 403."""
-        entered = enter()
+        try:
+            entered = enter()
+        except Refused as refusal:
+            return failures.refused(refusal)
         return failures.refused(Refused("view")) if entered is None else entered
 
     def _run_view(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -94,6 +116,13 @@ class _Guarded(BaseView):  # type: ignore[misc] # Flask-Admin is not typed for u
             return failures.bad_question(QueryError("filter", "no request can have this value"))
         except sa.exc.SQLAlchemyError as error:
             return failures.database_failed(error)
+
+
+def _keep_private(response: Response) -> Response:
+    # Not the policy for content: the frame is Flask-Admin's, with scripts of its own.
+    for name in ("Cache-Control", "X-Content-Type-Options", "Referrer-Policy"):
+        response.headers[name] = SECURITY_HEADERS[name]
+    return response
 
 
 class DashboardView(_Guarded):
@@ -113,7 +142,9 @@ class DashboardView(_Guarded):
 
     @expose("/")  # type: ignore[untyped-decorator]
     def index(self) -> str:
-        context = dashboard_context(ask(), Links.of_request(self._root))
+        question = ask()
+        context = dashboard_context(question, Links.of_request(self._root))
+        question.state.destroy_expired_salts()
         return self._framed("flask_statistics/admin_dashboard.html", context)
 
     @expose("/chart")  # type: ignore[untyped-decorator]
@@ -155,6 +186,7 @@ class RequestView(_Guarded, ModelView):  # type: ignore[misc]
         self.column_filters = [keys[name] for name in harmless]
         self.column_sortable_list = [keys[name] for name in harmless]
         self.column_default_sort = [(keys["date"], True)]
+        self.column_formatters = {keys[n]: shown for n, shown in _FORMATTERS.items() if n in keys}
         self.column_formatters_export = dict.fromkeys(keys.values(), self._exported)
         super().__init__(
             model.orm,

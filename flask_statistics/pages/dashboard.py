@@ -14,11 +14,13 @@ from flask import Blueprint, Response, request
 
 from ..config import Config
 from ..errors import QueryError
+from ..recording.excluding import BLUEPRINT
 from . import api, failures
 from ._folders import packaged_folder
 from .failures import missing_tables
 from .links import Links, endpoint_url
-from .overview import chart, chips, presets, tiles, totals
+from .overview import chart, chips, presets, same_span, tiles, totals
+from .panels import panel_of
 from .permissions import Action, Refused, make_guard
 from .questions import Question, ask, label, newest_day
 from .rendering import page, render
@@ -26,13 +28,13 @@ from .sections import (
     VALUE_ROWS,
     check_order,
     failing_requests,
+    panel_values,
     panels,
     slowest_requests,
     urls,
     values,
 )
 
-BLUEPRINT = "statistics"
 _YEAR = 31_536_000
 
 
@@ -78,7 +80,9 @@ def _keep_assets(response: Response) -> Response:
 def show_dashboard() -> Response:
     question = ask()
     links = Links.of_request(endpoint_url(f"{BLUEPRINT}.dashboard"))
-    return page(render("flask_statistics/dashboard.html", **dashboard_context(question, links)))
+    context = dashboard_context(question, links)
+    question.state.destroy_expired_salts()
+    return page(render("flask_statistics/dashboard.html", **context))
 
 
 def show_chart() -> Response:
@@ -101,13 +105,14 @@ def chart_html(question: Question, links: Links) -> str:
 
 def _chart_context(question: Question, links: Links) -> dict[str, Any]:
     now = totals(question)
-    comparison = question.comparison
+    comparison = same_span(question)
     before = totals(question, comparison) if comparison else {}
     return {
         "question": question,
         "links": links,
         "totals": now,
         "tiles": tiles(question, links, now, before),
+        "compared": comparison,
         "chart": chart(question, links) if now["hits"] else None,
     }
 
@@ -129,8 +134,12 @@ def dashboard_context(question: Question, links: Links) -> dict[str, Any]:
 
 def breakdown_context(question: Question, links: Links, dimension: str) -> dict[str, Any]:
     """Return all that the template of one dimension's values shows."""
-    table = values(question, links, dimension, VALUE_ROWS)
-    return _frame_context(question, links) | {"table": table, "heading": label(dimension)}
+    panel = panel_of(dimension, question.columns)
+    if panel is None:
+        table, heading = values(question, links, dimension, VALUE_ROWS), label(dimension)
+    else:
+        table, heading = panel_values(question, links, panel, dimension), panel.label
+    return _frame_context(question, links) | {"table": table, "heading": heading}
 
 
 def _frame_context(question: Question, links: Links) -> dict[str, Any]:

@@ -6,15 +6,19 @@ Never the traceback or the SQL: those are logged.
 from __future__ import annotations
 
 import logging
+from difflib import get_close_matches
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, request
 
+from ..asking.filters import available_dimensions
+from ..asking.metrics import available
+from ..asking.query import PARAMETERS
 from ..asking.reading import reading
 from ..errors import QueryError
 from ..state import State, get_state
-from .links import endpoint_url
+from .links import OWN_PARAMETERS, endpoint_url
 from .permissions import Refused
 from .rendering import answer, page, render
 
@@ -23,17 +27,31 @@ logger = logging.getLogger("flask_statistics")
 
 def bad_question(error: QueryError) -> Response:
     """Answer 400 with the parameter and what is wrong with it."""
-    return _failure(400, "bad_question.html", str(error), parameter=error.parameter)
+    close = _close_matches(error)
+    return _failure(400, "bad_question.html", str(error), parameter=error.parameter, close=close)
+
+
+def _close_matches(error: QueryError) -> list[str]:
+    """Return the names that a parameter, or the name that it gives, is probably meant to be."""
+    columns = get_state().model.columns
+    dimensions, metrics = available_dimensions(columns), [m.name for m in available(columns)]
+    known = {"dimension": list(dimensions), "metric": metrics, "sort": [*metrics, "value", "last"]}
+    if error.parameter in known:
+        given = (request.view_args or {}).get("dimension", request.args.get(error.parameter, ""))
+        return get_close_matches(given.removeprefix("-"), known[error.parameter])
+    names = [*dimensions, *PARAMETERS, *OWN_PARAMETERS]
+    return [] if error.parameter in names else get_close_matches(error.parameter, names)
 
 
 def refused(refusal: Refused) -> Response:
     """Answer 403; where nothing opens the pages yet, with what would."""
     state = get_state()
-    closed_to_all = state.before_f is None and state.permission_f is None
+    without_callback = state.before_f is None and state.permission_f is None
+    closed = without_callback and refusal.action == "view"
     message = f"{refusal.action!r} is not allowed here"
-    if closed_to_all and refusal.action == "view":
+    if closed:
         message += "; pass before_f or permission_f to Statistics, or set STATISTICS_PUBLIC = True"
-    return _failure(403, "refused.html", message, action=refusal.action, how=closed_to_all)
+    return _failure(403, "refused.html", message, action=refusal.action, how=closed)
 
 
 def database_failed(error: sa.exc.SQLAlchemyError) -> Response:

@@ -9,6 +9,8 @@ from datetime import date, datetime, timezone
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup
+
 from ..asking.metrics import Metric
 
 #: Characters of a value that a page shows.
@@ -21,17 +23,24 @@ _SHORT = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
-def visible(text: object) -> str:
+def visible(text: object, longest: int = LONGEST_SHOWN) -> str:
     """Return text in which nothing is invisible: controls and bidi marks become ``⟨U+202E⟩``.
 
-    Cut to :data:`LONGEST_SHOWN` characters. It is not escaped: the templates do that.
+    Cut to ``longest`` characters. It is not escaped: the templates do that.
     """
     shown = str(text)
-    if len(shown) > LONGEST_SHOWN:
-        shown = shown[:LONGEST_SHOWN] + "…"
+    if len(shown) > longest:
+        shown = shown[:longest] + "…"
     if shown.isprintable():
         return shown
     return "".join(_mark(character) for character in shown)
+
+
+def with_code(text: str) -> Markup:
+    """Return HTML of a sentence of ours: what stands in backticks becomes ``<code>``."""
+    code = Markup("<code>{}</code>")
+    parts = enumerate(text.split("`"))
+    return Markup("").join(code.format(part) if n % 2 else part for n, part in parts)
 
 
 def _mark(character: str) -> str:
@@ -135,7 +144,7 @@ def exact_figure(value: float | None, unit: str) -> str:
 class Change(NamedTuple):
     """What a value changed by.
 
-    :ivar text: ``12 %``, ``0.3 points`` or ``new``, without a sign.
+    :ivar text: ``12 %``, ``0.3 points`` or ``nothing before``, without a sign.
     :ivar direction: where it went.
     :ivar verdict: whether that is good news.
     """
@@ -154,6 +163,8 @@ def change(metric: Metric, now: float | None, before: float | None) -> Change | 
         return None
     if now == before:
         return Change("no change", "same", "neutral")
+    if before == 0 and metric.unit != "share":  # growth from nothing is no praise
+        return Change("nothing before", "same", "neutral")
     direction: Literal["up", "down"] = "up" if now > before else "down"
     verdict: Literal["good", "bad", "neutral"] = "neutral"
     if metric.better is not None:
@@ -165,8 +176,6 @@ def _difference(metric: Metric, now: float, before: float) -> str:
     difference = abs(now - before)
     if metric.unit == "share":
         return _points(difference * 100)
-    if before == 0:
-        return "from 0"
     share = difference / abs(before)
     if share >= 9.995:
         return f"{_TIMES} {short(now / before)}" if math.isfinite(now / before) else "from 0"
@@ -243,6 +252,7 @@ def local_moment(instant: str | datetime | None, zone: ZoneInfo) -> datetime | N
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "visible": visible,
+    "with_code": with_code,
     "exact": exact,
     "figure": figure,
     "exact_figure": exact_figure,

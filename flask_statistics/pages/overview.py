@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from ..asking.answers import Number
 from ..asking.metrics import Metric
@@ -36,15 +36,32 @@ class Tile:
     chosen: bool
 
 
+class Point(NamedTuple):
+    """One bucket of a chart.
+
+    :ivar start: ISO 8601.
+    :ivar state: whether it is over, running now, or still to come.
+    """
+
+    start: str
+    value: Number
+    before: Number
+    state: Literal["over", "running", "future"]
+
+
 @dataclass(frozen=True)
 class Chart:
-    """One metric over time: ``points`` of start (ISO 8601), value, and the value before."""
+    """One metric over time; ``compared`` where there is anything to compare it with."""
 
     metric: Metric
     interval: str
     intervals: list[tuple[str, str]]
-    points: list[tuple[str, Number, Number]]
+    points: list[Point]
     compared: bool
+
+    @property
+    def is_running(self) -> bool:
+        return any(point.state == "running" for point in self.points)
 
 
 def chosen_metric(question: Question) -> Metric:
@@ -65,6 +82,19 @@ def totals(question: Question, period: Period | None = None) -> dict[str, Number
     names = tuple(metric.name for metric in allowed_metrics(TILES, question.columns))
     query = question.query.replace(metrics=names, order=None)
     return question.answers.summary(query.replace(period=period) if period else query)
+
+
+def same_span(question: Question) -> Period | None:
+    """Return the period to compare totals with; of a running one, as much as has passed."""
+    shown, earlier = question.query.period, question.comparison
+    if earlier is None or not shown.start <= question.today <= shown.end:
+        return earlier
+    day = earlier.start + (question.today - shown.start)
+    if day > earlier.end:
+        return earlier
+    moment = datetime.combine(day, question.now.time(), earlier.zone)
+    until = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return replace(earlier, end=day, until=until)
 
 
 def tiles(
@@ -96,12 +126,39 @@ def chart(question: Question, links: Links) -> Chart:
     before: list[dict[str, Any]] = []
     if question.comparison:
         before = question.answers.timeseries(asked.replace(period=question.comparison))
+    states = _states([point["start"] for point in now], question)
     points = [
-        (point["start"], point[metric.name], (earlier or {}).get(metric.name))
-        for point, earlier in zip_longest(now, before[: len(now)])
+        _point(metric, point, earlier or {}, state)
+        for point, earlier, state in zip_longest(now, before[: len(now)], states)
     ]
     intervals = [(name, links.set(interval=name)) for name in _intervals(query.period, interval)]
-    return Chart(metric, interval, intervals, points, question.comparison is not None)
+    return Chart(metric, interval, intervals, points, any(point.before for point in points))
+
+
+def _point(
+    metric: Metric,
+    point: dict[str, Any],
+    earlier: dict[str, Any],
+    state: Literal["over", "running", "future"],
+) -> Point:
+    value = point[metric.name]
+    if state == "future" and not value:  # unless a clock was ahead, nothing can be there
+        value = None
+    return Point(point["start"], value, earlier.get(metric.name), state)
+
+
+def _states(starts: list[str], question: Question) -> list[Literal["over", "running", "future"]]:
+    today, now = question.today, question.now
+    begun = [
+        datetime.fromisoformat(start) <= now if "T" in start else date.fromisoformat(start) <= today
+        for start in starts
+    ]
+    last = sum(begun) - 1
+    is_running = question.query.period.start <= today <= question.query.period.end
+    return [
+        "future" if not has_begun else "running" if is_running and number == last else "over"
+        for number, has_begun in enumerate(begun)
+    ]
 
 
 def _intervals(period: Period, chosen: str) -> list[str]:

@@ -26,10 +26,10 @@ TILES = (
 TABLE = ("hits", "visitors", "response_time", "response_time_p95", "errors", "size")
 #: What is shown of a single request.
 REQUEST_COLUMNS = (
+    "response_time",
+    "status_code",
     "method",
     "path",
-    "status_code",
-    "response_time",
     "size",
     "exception",
     "remote_address",
@@ -108,6 +108,11 @@ _ABSENT = {
 def absent_label(dimension: str) -> str:
     """Return what a request without a value of a dimension is called."""
     return _ABSENT.get(dimension, "none")
+
+
+def panel_of(dimension: str, columns: Collection[str]) -> Panel | None:
+    """Return the panel that shows a dimension of a model with these columns, if one does."""
+    return next((panel for panel in PANELS if panel.dimension(columns) == dimension), None)
 
 
 def allowed_metrics(names: Collection[str], columns: Collection[str]) -> tuple[Metric, ...]:

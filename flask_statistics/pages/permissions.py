@@ -7,6 +7,7 @@ through may do everything. With neither, everything is open under ``app.debug`` 
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -113,7 +114,7 @@ def _ask_before_f() -> _Entry:
     if before_f is None:
         return _Entry()
     try:
-        response = current_app.ensure_sync(before_f)()
+        response = _awaited(current_app.ensure_sync(before_f)())
     except HTTPException as exception:
         return _Entry(exception=exception, open=False)
     except Exception:
@@ -133,9 +134,23 @@ def _permitted(action: Action) -> bool:
 
 def _ask_permission_f(permission_f: Callable[[str], Any], action: Action) -> bool:
     try:
-        return bool(current_app.ensure_sync(permission_f)(action))
+        return bool(_awaited(current_app.ensure_sync(permission_f)(action)))
     except HTTPException:
         return False  # abort(403) is a way to say no
     except Exception:
         logger.exception("permission_f(%r) failed, so it is not allowed", action)
         return False
+
+
+def _awaited(answer: Any) -> Any:
+    """Return what a function answers that is not async itself but returns something to await.
+
+    A coroutine is true, so that it would open the pages to everybody.
+    """
+    if not inspect.isawaitable(answer):
+        return answer
+
+    async def wait() -> Any:
+        return await answer
+
+    return current_app.ensure_sync(wait)()

@@ -28,7 +28,7 @@ class Question:
 
     :ivar query: as the URL puts it.
     :ivar comparison: the period that totals are compared with.
-    :ivar today: the date in the zone of the pages.
+    :ivar now: the moment in the zone of the pages.
     :ivar by: by what the URL wants the table of URLs, ``route`` or ``path``.
     """
 
@@ -36,8 +36,13 @@ class Question:
     answers: Answers
     query: Query
     comparison: Period | None
-    today: date
+    now: datetime
     by: str | None = None
+
+    @property
+    def today(self) -> date:
+        """The date in the zone of the pages."""
+        return self.now.date()
 
     @property
     def columns(self) -> frozenset[str]:
@@ -79,8 +84,8 @@ def ask() -> Question:
         ignore=OWN_PARAMETERS,
     )
     require_dimensions(query.dimensions)
-    today = now.astimezone(state.config.timezone).date()
-    return Question(state, state.answers, query, comparison, today, _read_by(state))
+    local = now.astimezone(state.config.timezone)
+    return Question(state, state.answers, query, comparison, local, _read_by(state))
 
 
 def require_dimensions(dimensions: frozenset[str]) -> None:

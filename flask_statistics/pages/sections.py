@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..asking.answers import Number
@@ -48,7 +48,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A page of the values of a dimension; ``first`` and ``last`` count from 1."""
+    """A page of the values of a dimension; ``first`` and ``last`` count from 1.
+
+    :ivar shared: the metric that the rows' shares are of; None where they have none.
+    """
 
     dimension: str
     label: str
@@ -59,6 +62,7 @@ class Table:
     first: int
     page: int
     pages: int
+    shared: Metric | None = None
 
     @property
     def last(self) -> int:
@@ -95,16 +99,9 @@ def _url_dimension(question: Question) -> str | None:
         choices = [name for name in choices if name == "path" and narrowed.dimension == "route"]
     if question.by in choices:
         return question.by
-    if choices == list(URLS) and not _routes_are_known(question):
+    if choices == list(URLS) and not question.answers.has_routes(question.query):
         return "path"
     return choices[0] if choices else None
-
-
-def _routes_are_known(question: Question) -> bool:
-    """Whether most requests have a route: those of an imported log have none."""
-    hits = question.answers.count(question.query)
-    with_route = question.answers.count(question.where(Filter("route", ("!",))))
-    return 2 * with_route >= hits
 
 
 def values(question: Question, links: Links, dimension: str, limit: int) -> Table:
@@ -131,6 +128,26 @@ def values(question: Question, links: Links, dimension: str, limit: int) -> Tabl
     pages = max(1, -(-found.total // limit))
     return Table(dimension, label(dimension), metrics, rows, order, found.total,
                  asked.offset + 1, query.page, pages)  # fmt: skip
+
+
+def panel_values(question: Question, links: Links, panel: Panel, dimension: str) -> Table:
+    """Return a page of all values of a panel's dimension: the panel, continued.
+
+    :raises QueryError: for an unknown order.
+    """
+    within = panel.query(question.query, dimension, question.columns, PANEL_ROWS)
+    ranked_by = BY_NAME[within.metrics[0]]
+    query = question.query.replace(
+        filters=within.filters, order=question.query.order or within.order
+    )
+    table = values(replace(question, query=query), links, dimension, VALUE_ROWS)
+    asked = question.query.replace(metrics=(ranked_by.name,), order=None)
+    total = question.answers.summary(asked)[ranked_by.name]
+    rows = [
+        replace(row, share=(row.figures[ranked_by.name] or 0) / total if total else None)
+        for row in table.rows
+    ]
+    return replace(table, rows=rows, shared=ranked_by)
 
 
 def check_order(question: Question) -> None:

@@ -14,6 +14,10 @@ Rows = list[list[Any]]
 Captured = tuple[Any, ...]
 #: What drivers raise both for a value that they cannot take and for a table that is not there.
 _UNCLEAR = (sa.exc.ProgrammingError, sa.exc.InterfaceError, sa.exc.NotSupportedError)
+#: Errors of MariaDB and MySQL about a row that PyMySQL calls operational ones: NULL where none may
+#: be, a column without default, text of another character set, too large numbers, a trigger's
+#: SIGNAL, a CHECK.
+_CHECKS = (1048, 1364, 1366, 1264, 1265, 1292, 1406, 1644, 1690, 4025, 3819)
 Refuse = Callable[[Exception, str], None]
 
 
@@ -59,7 +63,7 @@ class Batch:
                 with storage.transaction() as connection:
                     storage.write(connection, rows)
             except Exception as error:
-                if not _is_about_a_row(error, storage):
+                if not is_about_a_row(error, storage):
                     raise
                 self._parts[:1] = _halves(rows, error, refuse)
             else:
@@ -91,9 +95,9 @@ def _halves(rows: Rows, error: Exception, refuse: Refuse) -> list[Rows]:
     return []
 
 
-def _is_about_a_row(error: Exception, storage: Storage) -> bool:
+def is_about_a_row(error: Exception, storage: Storage) -> bool:
     """Whether the database would store other rows: a value is refused, or is none of SQL's."""
-    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
+    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError) or breaks_check(error):
         return True
     if isinstance(error, _UNCLEAR) and not error.connection_invalidated:
         storage.check()  # raises where the table is the trouble
@@ -101,3 +105,9 @@ def _is_about_a_row(error: Exception, storage: Storage) -> bool:
     if isinstance(error, sa.exc.SQLAlchemyError):
         return type(error) is sa.exc.StatementError
     return not isinstance(error, OSError)
+
+
+def breaks_check(error: Exception) -> bool:
+    """Whether a row breaks a CHECK constraint, of a driver that does not call that integrity."""
+    original = getattr(error, "orig", None)
+    return bool(original and original.args[:1] and original.args[0] in _CHECKS)

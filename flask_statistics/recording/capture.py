@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from time import perf_counter, time
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
@@ -35,7 +34,7 @@ from .host_values import HostValues
 from .matching import match
 from .plain import plain_pairs
 from .record import LONGEST, cut
-from .trace import STATUS, Stream, Trace
+from .trace import STATUS, Stream, Trace, is_lazy
 from .troubles import Troubles
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def install(app: Flask, state: State) -> None:
             raise
         if trace.values is None:
             # The debugger and other middleware call the app when they are iterated.
-            lazy = not trace.noted and isinstance(body, GeneratorType)
+            lazy = not trace.noted and is_lazy(body, environ)
             return Stream(body, trace, keep) if lazy else body
         if trace.streamed:
             return Stream(body, trace, keep)
@@ -235,10 +234,10 @@ class _Capture:
         return (rule if now.routing_exception is None else None), arguments
 
     def _is_own_path(self, path: str) -> bool:
-        """Whether a URL without a rule is below our prefix; Flask redirects to its slash."""
-        prefix = self._state.config.url_prefix
-        own = path == prefix or path.startswith(prefix + "/")
-        return own and not self._state.config.record_own_pages
+        """Whether a URL without a rule is below ours: a redirect to its slash, a 405."""
+        if self._state.config.record_own_pages:
+            return False
+        return any(path == own or path.startswith(own + "/") for own in self._state.own_paths)
 
     def _is_disabled(self, path: str) -> bool:
         if self._excluded_path and self._excluded_path(path):

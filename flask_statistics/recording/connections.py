@@ -10,13 +10,20 @@ from ..errors import ConfigurationError
 def is_shared_memory(engine: sa.Engine) -> bool:
     """Whether all users of the engine share one connection, as for SQLite in memory.
 
-    :raises ConfigurationError: where they do on another database.
+    :raises ConfigurationError: where that cannot be done without harm.
     """
     url = engine.url
+    is_static = isinstance(engine.pool, sa.StaticPool)
     if engine.dialect.name == "sqlite":
         in_memory = url.database in {None, "", ":memory:"} or "mode=memory" in str(url)
-        return in_memory or isinstance(engine.pool, sa.StaticPool)
-    if isinstance(engine.pool, sa.StaticPool):
+        if in_memory and not is_static:
+            raise ConfigurationError(
+                f"{url} is SQLite in memory with a {type(engine.pool).__name__}, which would mix "
+                "your transactions with ours: use sqlite:// or a file, or set "
+                'SQLALCHEMY_ENGINE_OPTIONS = {"poolclass": sqlalchemy.StaticPool}.'
+            )
+        return is_static
+    if is_static:
         raise ConfigurationError(
             "The engine has a StaticPool, so that storing a request would commit what your views "
             "have not: give it another poolclass in SQLALCHEMY_ENGINE_OPTIONS."

@@ -17,14 +17,18 @@ from ..privacy import basic_plane
 #: Rows of a statement while other threads pause, and while one never does: SQLite's module gives
 #: up the interpreter's lock for each statement, so that short ones keep requests quick; but a
 #: thread that never pauses keeps it for 5 ms each time, and only long ones get anywhere then.
-SMALL, LARGE = 50, 200
+SMALL, LARGE = 20, 200
 #: Rows of a statement while nobody waits for the lock.
 LARGEST = 500
 #: Seconds after which a short statement must have waited for the interpreter's lock.
 BUSY = 0.002
 #: Rows of a statement. Few, because SQLite keeps each parsed, and that takes 4 kB a row.
-_SIZES = (LARGEST, LARGE, SMALL, 10, 3, 1)
-_MOST_PARAMETERS = 32_000  # SQLite takes 32,766 in a statement
+_SIZES = (LARGEST, LARGE, SMALL, 5, 1)
+_FEWEST_PARAMETERS = 999  # that every SQLite takes in a statement
+#: The bits of integers; those of BigInteger hold all that there is.
+_BITS = ((sa.SmallInteger, 16), (sa.BigInteger, 0), (sa.Integer, 32))
+#: Never out of range; looking at each costs more than storing it.
+_SMALL_NUMBERS = ("status_code", "db_queries")
 
 Conversion = Callable[[Any], Any]
 
@@ -39,12 +43,13 @@ class Inserter:
         self._dialect = engine.dialect
         self._names = [column.name for column in columns]
         self._keys = [column.key for column in columns]
-        self._conversions = _conversions(columns)
+        self._conversions = _conversions(columns, self._dialect)
         self._statements: dict[int, str] = {}
         self._direct = self._dialect.driver == "pysqlite" and not _needs_core(table, columns)
         if self._direct:
             self._conversions += _binders(columns, self._dialect)
-        self._largest = max(1, min(LARGEST, _MOST_PARAMETERS // len(columns)))
+        most = getattr(self._dialect, "insertmanyvalues_max_parameters", _FEWEST_PARAMETERS)
+        self._largest = max(1, min(LARGEST, most // len(columns)))
         self._knows_character_sets = self._dialect.name not in {"mysql", "mariadb"}
 
     def insert(self, connection: sa.Connection, rows: list[list[Any]], *, polite: bool) -> None:
@@ -136,12 +141,17 @@ def _needs_core(table: sa.Table, columns: Sequence[sa.Column[Any]]) -> bool:
     )
 
 
-def _conversions(columns: Sequence[sa.Column[Any]]) -> list[tuple[int, Conversion]]:
-    """Return what some hosts' columns need: JSON as values, no NULL where none may be."""
+def _conversions(
+    columns: Sequence[sa.Column[Any]], dialect: sa.Dialect
+) -> list[tuple[int, Conversion]]:
+    """Return what some hosts' columns need: JSON as values, numbers that fit, no NULL."""
     found: list[tuple[int, Conversion]] = []
     for place, column in enumerate(columns):
         if isinstance(column.type, sa.JSON):
             found.append((place, _loaded))
+        bits = _bits(column)
+        if bits and dialect.name != "sqlite":  # its integers have 64
+            found.append((place, _within(bits)))
         # The date is always there.
         if not column.nullable and not isinstance(column.type, sa.DateTime):
             found.append((place, _never_null(_empty(column.type))))
@@ -169,6 +179,24 @@ def _writes_iso(type_: sa.types.TypeEngine[Any], binder: Conversion) -> bool:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(" ", "microseconds")
+
+
+def _bits(column: sa.Column[Any]) -> int:
+    """Return the bits of a column whose numbers may exceed them, else 0."""
+    if column.name in _SMALL_NUMBERS:
+        return 0
+    bits = next((bits for kind, bits in _BITS if isinstance(column.type, kind)), 0)
+    return bits + 1 if bits and getattr(column.type, "unsigned", False) else bits
+
+
+def _within(bits: int) -> Conversion:
+    """Return what makes NULL of numbers that have more bits; no number is better than another."""
+    largest = 1 << bits - 1
+
+    def convert(value: Any) -> Any:
+        return value if value is None or -largest <= value < largest else None
+
+    return convert
 
 
 def _loaded(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -24,9 +25,10 @@ def match(adapter: MapAdapter, path: str | None = None, method: str | None = Non
     except MethodNotAllowed as refused:
         methods = list(refused.valid_methods or ())
         return match(adapter, path, methods[0]) if methods and method not in methods else None
-    except RequestRedirect:
-        path = adapter.path_info if path is None else path
-        return None if path.endswith("/") else match(adapter, path + "/", method)
+    except RequestRedirect as redirect:
+        wanted = urlsplit(redirect.new_url).path
+        target = "/" + unquote(wanted).removeprefix(adapter.script_name).lstrip("/")
+        return match(adapter, target, method) if target != path else None
     except HTTPException:
         return None
 
@@ -45,7 +47,10 @@ class OwnRoutes:
         app = self._app()
         if app is None:
             return None
+        adapter = app.url_map.bind("localhost")
+        other = path.rstrip("/") if path.endswith("/") else path + "/"
         try:
-            return match(app.url_map.bind("localhost"), path, "GET")
+            # With or without its slash: a secret that was mistyped stays a secret.
+            return match(adapter, path, "GET") or match(adapter, other or "/", "GET")
         except Exception:  # noqa: BLE001 - a converter is the host's code
             return None

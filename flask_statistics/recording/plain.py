@@ -7,15 +7,19 @@ An attribute of a model may ask the database through the host's session, and so 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from .record import LONGEST
 
 #: Types whose values are stored as they are.
-PLAIN = (str, int, float, bool, type(None), datetime, date, Decimal)
+PLAIN = (
+    *(str, bytes, int, float, bool, type(None)),
+    *(datetime, date, time, timedelta, Decimal, UUID, Enum),
+)
 
 
 def describe(error: BaseException) -> str:

@@ -206,9 +206,9 @@ class Recorder:
     def _store_waiting(self, *, wait: bool) -> None:
         began = monotonic()
         try:
-            storage = self._current_storage()
-            storage.waits = wait
+            storage = self._current_storage(wait)
             while self._take():
+                storage = self._current_storage(wait)
                 self._batch.store(storage, self._to_record, self._refuse)
                 self._health.stored += self._batch.stored
                 self._batch, self._room = Batch(), self._size
@@ -220,10 +220,11 @@ class Recorder:
             if monotonic() - began > SLOW:
                 self._slow_until = self._paused_until
 
-    def _current_storage(self) -> Storage:
+    def _current_storage(self, wait: bool) -> Storage:
         if self._storage is None or (self._renew and not self._batch.begun):
             self._renew = False
             self._storage = self._make_storage()
+        self._storage.waits = wait
         return self._storage
 
     def _take(self) -> bool:

@@ -22,7 +22,9 @@ from .visitors import Salts, Transaction, Visits, hash_visitor
 
 #: Rows that are derived between two turns of other threads, while these pause themselves and
 #: while one never does; that one gets its turn every 5 ms without being asked.
-SHORT, LONG = 40, 1000
+SHORT, LONG = 10, 1000
+#: Rows of a batch from which on the writer is behind, and catching up goes before politeness.
+BEHIND = 2000
 _RECHECK = 60.0
 _SPAN_IS_KEPT = timedelta(seconds=10)
 _SPANS_ARE_ONE = timedelta(seconds=60)
@@ -57,7 +59,7 @@ class Storage:
             config=config,
             app_name=app_name,
             limits={name: length for name, length in lengths.items() if length},
-            field_names=field_names,
+            field_types={name: model.attributes[name].type for name in field_names},
             own_routes=own_routes,
         )
         self._row = enricher.row
@@ -87,10 +89,12 @@ class Storage:
         :param live: False for imported requests, whose salts are kept apart.
         """
         rows: list[list[Any]] = []
-        stretch = SHORT
+        polite = live and len(records) < BEHIND
+        stretch = SHORT if polite else LONG
         while len(rows) < len(records):
             rows += map(self._row, records[len(rows) : len(rows) + stretch])
-            stretch = _give_way() if live else LONG
+            if polite:
+                stretch = _give_way()
         if self._visitor is not None:
             self._hash_visitors(rows, self._visitor, self._salts[live])
         return rows
@@ -128,7 +132,8 @@ class Storage:
     def _say_missing(self, table: str, consequence: str) -> None:
         self._troubles.warning(
             f"The table {table} is missing, so {consequence}: "
-            "run `flask db migrate` and `flask db upgrade`."
+            "run `flask db migrate` and `flask db upgrade`, or call db.create_all() after "
+            "Statistics(…)."
         )
 
     def destroy_expired_salts(self) -> None:
@@ -156,7 +161,7 @@ class Storage:
             self._visits.fill(connection, rows, self._date, self._visitor, self._visit)
         if len(self._stored) < len(self.columns):
             rows = [[row[place] for place in self._stored] for row in rows]
-        self._inserter.insert(connection, rows, polite=live)
+        self._inserter.insert(connection, rows, polite=live and len(rows) < BEHIND)
 
     def note_live(self, rows: Sequence[list[Any]]) -> None:
         """Remember that requests of this time were recorded as they came."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType, GeneratorType
 from typing import Any
 
 from .plain import describe
@@ -95,3 +96,13 @@ class Stream:
             if trace.streamed:
                 trace.replace(SIZE, self._size)
             self._keep(trace)
+
+
+def is_lazy(body: Iterable[bytes], environ: Any) -> bool:
+    """Whether code in Python makes the body while it is sent; a server's own file is none."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type) and isinstance(body, wrapper):
+        return False
+    return isinstance(body, GeneratorType) or isinstance(
+        getattr(type(body), "__next__", None), FunctionType
+    )

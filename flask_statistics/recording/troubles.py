@@ -27,6 +27,11 @@ class Troubles:
         if self._is_due(message):
             logger.warning(message)
 
+    def error(self, message: str, detail: str) -> None:
+        """Log a message and what is known of the error, without its traceback."""
+        if self._is_due(message):
+            logger.error("%s: %s", message, detail)
+
     def _is_due(self, message: str) -> bool:
         now = monotonic()
         if now - self._said.get(message, -LOG_INTERVAL) < LOG_INTERVAL:

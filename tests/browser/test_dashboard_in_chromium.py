@@ -1,21 +1,18 @@
 """The dashboard in a real browser, with the imported log and made-up traffic. Run by ``.ci/run``.
 
-Needs Chromium (``STATISTICS_TEST_CHROMIUM``, else ``chromium`` on the path). Screenshots are left
-in ``screenshots/``.
+Screenshots are left in ``screenshots/``.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.example_shop import close, make_shop
@@ -25,10 +22,6 @@ SCREENSHOTS = ROOT / "screenshots"
 LOG = ROOT / "example_app" / "data" / "access.log.gz"
 LOG_DAYS = "start=2015-05-17&end=2015-05-20"
 WIDTHS = (390, 1440)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 class Quiet(WSGIRequestHandler):
@@ -63,17 +56,6 @@ def pages(shop: Flask) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    path = os.environ.get("STATISTICS_TEST_CHROMIUM") or shutil.which("chromium")
-    assert path, "no Chromium: apt-get install chromium, or set STATISTICS_TEST_CHROMIUM"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def complaints() -> list[str]:
     """What the browser's console complained about."""
@@ -101,10 +83,10 @@ def hits(page: Page) -> str | None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_dashboard_of_the_imported_log(
-    chromium: Browser, pages: str, complaints: list[str], width: int, scheme: str
+    browser: Browser, pages: str, complaints: list[str], width: int, scheme: str
 ) -> None:
     """It shows the log's 10,000 hits and a chart, fits the screen, and the console is silent."""
-    page = open_page(chromium, complaints, width, color_scheme=scheme)
+    page = open_page(browser, complaints, width, color_scheme=scheme)
     page.goto(f"{pages}/?{LOG_DAYS}")
     assert hits(page) == "10000"
     expect(page.locator(".st-plot canvas")).to_be_visible()
@@ -115,9 +97,9 @@ def test_dashboard_of_the_imported_log(
     assert complaints == []
 
 
-def test_range_can_be_changed(chromium: Browser, pages: str, complaints: list[str]) -> None:
+def test_range_can_be_changed(browser: Browser, pages: str, complaints: list[str]) -> None:
     """The two dates and the button lead to the first day's 1,632 hits."""
-    page = open_page(chromium, complaints, 1440)
+    page = open_page(browser, complaints, 1440)
     page.goto(f"{pages}/?{LOG_DAYS}")
     page.fill("input[name=end]", "2015-05-17")
     page.click("text=Show")
@@ -127,9 +109,9 @@ def test_range_can_be_changed(chromium: Browser, pages: str, complaints: list[st
     assert complaints == []
 
 
-def test_url_can_be_opened(chromium: Browser, pages: str, complaints: list[str]) -> None:
+def test_url_can_be_opened(browser: Browser, pages: str, complaints: list[str]) -> None:
     """A click on a URL shows that URL alone."""
-    page = open_page(chromium, complaints, 1440)
+    page = open_page(browser, complaints, 1440)
     page.goto(f"{pages}/?{LOG_DAYS}&by=path")
     link = page.locator("#st-urls").locator("xpath=ancestor::section").locator("tbody a").first
     path = link.inner_text()
@@ -144,9 +126,9 @@ def test_url_can_be_opened(chromium: Browser, pages: str, complaints: list[str])
     assert complaints == []
 
 
-def test_metric_can_be_chosen(chromium: Browser, pages: str, complaints: list[str]) -> None:
+def test_metric_can_be_chosen(browser: Browser, pages: str, complaints: list[str]) -> None:
     """A click on a total draws that metric."""
-    page = open_page(chromium, complaints, 1440)
+    page = open_page(browser, complaints, 1440)
     page.goto(f"{pages}/?{LOG_DAYS}")
     page.click("[data-metric=hits]")
     expect(page.locator(".st-chart-head h2")).to_contain_text("Hits")
@@ -155,11 +137,9 @@ def test_metric_can_be_chosen(chromium: Browser, pages: str, complaints: list[st
     assert complaints == []
 
 
-def test_page_works_without_javascript(
-    chromium: Browser, pages: str, complaints: list[str]
-) -> None:
+def test_page_works_without_javascript(browser: Browser, pages: str, complaints: list[str]) -> None:
     """Totals, links and tables are there without any script."""
-    page = open_page(chromium, complaints, 1440, java_script_enabled=False)
+    page = open_page(browser, complaints, 1440, java_script_enabled=False)
     page.goto(f"{pages}/?{LOG_DAYS}")
     assert hits(page) == "10000"
     page.click("[data-metric=hits]")
@@ -170,9 +150,9 @@ def test_page_works_without_javascript(
     assert complaints == []
 
 
-def test_own_requests_appear(chromium: Browser, pages: str, complaints: list[str]) -> None:
+def test_own_requests_appear(browser: Browser, pages: str, complaints: list[str]) -> None:
     """A request of the shop stands on the page once it is stored."""
-    page = open_page(chromium, complaints, 1440)
+    page = open_page(browser, complaints, 1440)
     page.goto(pages.removesuffix("/statistics") + "/tea/earl-grey?utm_campaign=browser-test")
     question = f"{pages}/?utm_campaign=browser-test"
     for _ in range(50):

@@ -13,7 +13,8 @@
       names: rows.map((row) => row.cells[0].textContent.trim()),
       short: rows.map((row) => row.cells[0].dataset.short),
       now: rows.map((row) => number(cell(row, 0).value)),
-      nowTexts: rows.map((row) => cell(row, 0).textContent),
+      nowTexts: rows.map((row) => cell(row, 0).parentNode.textContent.trim() || "still to come"),
+      running: rows.findIndex((row) => row.dataset.state === "running"),
       before: before ? rows.map((row) => number(cell(row, 1).value)) : null,
       beforeTexts: before ? rows.map((row) => cell(row, 1).textContent) : null,
     };
@@ -84,6 +85,10 @@
       {},
       { stroke: accent, width: 2, fill, points: { show: count <= 45, size: 5, fill: accent } },
     ];
+    if (table.running >= 0) {
+      // No line leads to it: what is not over yet would look like a plunge.
+      series.push({ stroke: accent, width: 0, points: { show: true, size: 8, width: 2, stroke: accent, fill: colour(holder, "--st-card") } });
+    }
     if (table.before) {
       series.push({ stroke: colour(holder, "--st-before"), width: 1.5, dash: [5, 4], points: { show: false } });
     }
@@ -143,7 +148,9 @@
     holder.hidden = false;
     const legend = section.querySelector(".st-legend");
     if (legend) legend.hidden = false;
-    const data = [table.now.map((_, index) => index), table.now];
+    const { now, running } = table;
+    const data = [now.map((_, index) => index), now.map((value, index) => (index === running ? null : value))];
+    if (running >= 0) data.push(now.map((value, index) => (index === running ? value : null)));
     if (table.before) data.push(table.before);
     drawn = new uPlot(options(holder, table), data, holder);
   }

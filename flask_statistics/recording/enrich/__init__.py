@@ -21,6 +21,7 @@ from ...fields import LONGEST_TEXT
 from ...privacy import REDACTED, Secrets, decode_header, mask_address, mask_addresses, storable
 from ..matching import OwnRoutes
 from ..record import RECORD, Record
+from .converting import HostFields, Types
 from .keeping import Limits, remember
 from .referrers import referrer_source
 from .user_agents import describe_user_agent
@@ -53,8 +54,8 @@ class Enricher:
 
     :param wanted: names of fields that the host's model has.
     :param limits: the length of columns that have one.
-    :param field_names: the columns that functions of the host fill, in the order of the
-        record's ``fields``.
+    :param field_types: the types of the columns that functions of the host fill, in the order
+        of the record's ``fields``.
     :ivar columns: the names of a row's values, in their order. ``visitor`` holds an
         :class:`Identity` until it is hashed, ``visit`` None until it is found.
     """
@@ -66,7 +67,7 @@ class Enricher:
         config: Config,
         app_name: str,
         limits: Mapping[str, int],
-        field_names: Sequence[str] = (),
+        field_types: Types | None = None,
         own_routes: OwnRoutes | None = None,
     ) -> None:
         self._config = config
@@ -75,13 +76,13 @@ class Enricher:
         self._own_routes = own_routes
         # Places come with a later release.
         self._constant = (app_name, config.version, config.site, None, None, None, None)
-        split = {"browser_version", "platform_version"} & set(wanted)
-        self._split = split
+        self._split = {"browser_version", "platform_version"} & set(wanted)
         steps = [step for step in self._steps() if set(step[0]) & set(wanted)]
-        if field_names:
-            steps.append((tuple(field_names), self._host_fields))
+        fields = field_types or {}
+        if fields:
+            steps.append((tuple(fields), HostFields(fields, self._limits).of))
         positions = {name: place for place, name in enumerate(_names(steps))}
-        self.columns = tuple(n for n in positions if n in wanted or n in field_names)
+        self.columns = tuple(n for n in positions if n in wanted or n in fields)
         places = [positions[name] for name in self.columns]
         # Where the model has all that the steps give, there is nothing to pick. Else one column
         # more than there are, since itemgetter(0) would give no tuple.
@@ -261,17 +262,14 @@ class Enricher:
 
     def _said(self, record: Record) -> tuple[Any, ...]:
         username, exception, track_var = record[_USERNAME], record[_EXCEPTION], record[_TRACK_VAR]
-        if track_var is not None and len(track_var) > self._limits["track_var"]:
-            track_var = None  # half of it would be no JSON
         return (
             username and self._limits.cut("username", storable(username)),
-            exception and self._limits.cut("exception", storable(exception)),
-            track_var,
+            exception
+            and self._limits.cut("exception", self._secrets.redact_text(storable(exception))),
+            # Half of it would be no JSON.
+            track_var and self._limits.whole("track_var", self._secrets.redact_json(track_var)),
             *self._constant,
         )
-
-    def _host_fields(self, record: Record) -> tuple[Any, ...]:
-        return tuple(storable(v) if isinstance(v, str) else v for v in record[_FIELDS])
 
 
 def _names(steps: Sequence[Step]) -> list[str]:

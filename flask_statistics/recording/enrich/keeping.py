@@ -26,6 +26,10 @@ class Limits(dict[str, int]):
             return text
         return text[: self[name] - 1] + "…"
 
+    def whole(self, name: str, text: str) -> str | None:
+        """Return the text where it fits, else None."""
+        return text if len(text) <= self[name] else None
+
 
 def remember(
     function: Callable[..., tuple[Any, ...]], *places: int
