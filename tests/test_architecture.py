@@ -30,7 +30,7 @@ LAYERS = {
         "asking.aggregates", "asking.ranking", "asking.reading", "asking.selection", "classic",
         "importing.access_log", "importing.known_lines", "importing.lock", "importing.log_file",
         "recording.connections", "recording.enrich", "recording.enrich.bots",
-        "recording.enrich.converting", "recording.enrich.keeping",
+        "recording.enrich.converting", "recording.enrich.keeping", "recording.enrich.own_paths",
         "recording.enrich.referrers", "recording.enrich.user_agents", "recording.health",
         "recording.inserting", "recording.lifetime", "recording.matching", "recording.trace",
         "recording.visitors",

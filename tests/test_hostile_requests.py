@@ -541,3 +541,40 @@ def test_a_refused_row_is_not_logged(
     assert "Error: " in status["last_error"]
     assert "geheim" not in str(status) + caplog.text
     assert "A request was dropped" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/reset//{SECRET}"),
+        ("GET", f"/reset/{SECRET}/"),
+        ("POST", f"/reset/{SECRET}/"),
+        ("POST", f"/slash/{SECRET}"),
+        ("GET", f"/a;jsessionid={SECRET}"),
+        ("GET", f"/go/https://user:{SECRET}@example.net/x"),
+        ("GET", f"/go/http://x/%3Ftoken={SECRET}"),
+    ],
+)
+def test_a_secret_in_a_path_that_is_almost_a_rule(host: Host, method: str, path: str) -> None:
+    """What a redirect, a wrong method, a wrong slash or a catch-all rule saw is redacted too."""
+    host.app.add_url_rule("/reset/<token>", "reset", lambda token: "x")
+    host.app.add_url_rule("/slash/<token>/", "slash", lambda token: "x")
+    host.app.add_url_rule("/go/<path:url>", "go", lambda url: "x")
+    host.open(path, method=method)
+    assert SECRET not in repr(host.row())
+
+
+@pytest.mark.parametrize(
+    "referrer",
+    [
+        f"http://localhost/app/reset/{SECRET}",
+        f"http://localhost/app/reset/{SECRET}/",
+        f"http://localhost/reset/{SECRET}",
+        f"https://[x/reset/{SECRET}",
+    ],
+)
+def test_a_secret_in_the_referrer_of_a_mounted_app(host: Host, referrer: str) -> None:
+    """The rules are looked up below the prefix at which the app is served."""
+    host.app.add_url_rule("/reset/<token>", "reset", lambda token: "x")
+    host.open("/x", headers={"Referer": referrer}, environ_overrides={"SCRIPT_NAME": "/app"})
+    assert SECRET not in repr(host.row())

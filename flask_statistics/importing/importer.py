@@ -250,6 +250,8 @@ def importing(state: State, **options: Any) -> Iterator[Importer]:
     for table in (state.model.table, *state.tables):
         if not inspector.has_table(table.name, schema=table.schema):
             raise MissingTableError(f"The table {table.name} is missing: {_REMEDY}.")
+    storage = state.make_storage()
+    storage.destroy_expired_salts()
     with (
         state.engine.connect() as connection,
         import_lock(connection, state.tables.imported),
@@ -257,5 +259,5 @@ def importing(state: State, **options: Any) -> Iterator[Importer]:
         shorter_turns(),
     ):
         imported = ImportedLines(state.engine, state.tables.imported)
-        with closing(BatchWriter(state.make_storage(), connection, imported)) as writer:
+        with closing(BatchWriter(storage, connection, imported)) as writer:
             yield Importer(state, writer, imported, **options)

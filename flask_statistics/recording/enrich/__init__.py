@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
 
 from ...config import Config
 from ...fields import LONGEST_TEXT
@@ -23,6 +23,7 @@ from ..matching import OwnRoutes
 from ..record import RECORD, Record
 from .converting import HostFields, Types
 from .keeping import Limits, remember
+from .own_paths import OwnPaths
 from .referrers import referrer_source
 from .user_agents import describe_user_agent
 
@@ -73,7 +74,7 @@ class Enricher:
         self._config = config
         self._limits = Limits(limits)
         self._secrets = Secrets(config.secret_names)
-        self._own_routes = own_routes
+        self._own = OwnPaths(self._secrets, own_routes)
         # Places come with a later release.
         self._constant = (app_name, config.version, config.site, None, None, None, None)
         self._split = {"browser_version", "platform_version"} & set(wanted)
@@ -126,7 +127,7 @@ class Enricher:
                 _PATH, _QUERY, _VIEW_ARGS,
             ),
         )  # fmt: skip
-        yield ("referrer", "source"), remember(self._referrer, _REFERRER, _HOST)
+        yield ("referrer", "source"), remember(self._referrer, _REFERRER, _HOST, _SCRIPT)
 
     def _text(self, name: str, raw: str | None) -> str | None:
         return self._limits.cut(name, decode_header(raw)) if raw else None
@@ -160,29 +161,15 @@ class Enricher:
             name = f"{name} {version}"
         return self._limits.cut(column, name)
 
-    def _referrer(self, raw: str | None, host: str | None) -> tuple[Any, ...]:
+    def _referrer(self, raw: str | None, host: str | None, script: str | None) -> tuple[Any, ...]:
         if not raw:
             return None, None
         text = decode_header(raw)
         source = referrer_source(text, host)
         clean = storable(self._secrets.redact_url(text))
-        if source is None and self._own_routes is not None:
-            clean = self._redact_own(clean, self._own_routes)
+        if source is None:
+            clean = self._own.redact_url(clean, decode_header(script or ""))
         return self._limits.cut("referrer", clean), self._limits.cut("source", source)
-
-    def _redact_own(self, url: str, routes: OwnRoutes) -> str:
-        """Replace the secret arguments in the path of a URL of the app."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return url
-        path = unquote(parts.path)
-        found = routes.match(path)
-        if found is None or not any(self._secrets.is_secret(name) for name in found[1]):
-            return url
-        rule, arguments = found
-        clean = self._secrets.redact_path(path, tuple(arguments.items()), rule.rule)
-        return parts._replace(path=clean).geturl()
 
     def _query(self, raw: str | None) -> tuple[Any, ...]:
         if not raw:
@@ -239,9 +226,11 @@ class Enricher:
         self, raw: str, arguments: tuple[tuple[str, Any], ...] | None, route: str | None
     ) -> str:
         path = "/" + decode_header(raw).lstrip("/")  # as Werkzeug's request.path
-        if not arguments:
-            return path
-        return storable(self._secrets.redact_path(path, arguments, route))
+        if arguments:
+            path = storable(self._secrets.redact_path(path, arguments, route))
+        elif route is None:
+            path = self._own.redact(path)
+        return self._secrets.redact_url(path)
 
     def _url(
         self, scheme: str, host: str | None, script: str | None, path: str, query: str | None
@@ -253,12 +242,15 @@ class Enricher:
         return self._limits.cut("url", url)
 
     def _arguments(self, arguments: tuple[tuple[str, Any], ...]) -> str:
-        shown = {}
-        for name, value in arguments:
-            secret = self._secrets.is_secret(name)
-            plain = value if isinstance(value, int | float | bool) else storable(str(value))
-            shown[storable(name)] = REDACTED if secret else plain
+        shown = {storable(name): self._argument(name, value) for name, value in arguments}
         return self._json("view_args", shown) if shown else "{}"
+
+    def _argument(self, name: str, value: Any) -> Any:
+        if self._secrets.is_secret(name):
+            return REDACTED
+        if isinstance(value, int | float | bool):
+            return value
+        return self._secrets.redact_url(storable(str(value)))
 
     def _said(self, record: Record) -> tuple[Any, ...]:
         username, exception, track_var = record[_USERNAME], record[_EXCEPTION], record[_TRACK_VAR]
