@@ -22,7 +22,7 @@ BATCH = 6_000
 #: Rows that are inserted before it is looked whether a transaction has lasted long enough.
 PART = 1_000
 #: Seconds that a transaction may take: SQLite lets nobody else write meanwhile.
-HELD = 0.2
+HELD = 0.15
 #: Seconds between two transactions. A writer that waits for SQLite looks again after 25 ms, once
 #: it has waited for 128 ms after 50, and from 228 ms on after 100 (sqlite3_busy_timeout).
 GAP, LONG_GAP = 0.05, 0.1
