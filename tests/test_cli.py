@@ -233,6 +233,8 @@ def test_interrupted_by_ctrl_c(make_host: MakeHost, sqlite_url: str, tmp_path: P
         [*command, "statistics", "import", "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        # A run in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
