@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ..recording.batch import breaks_check, is_about_a_row
+from ..recording.batch import is_about_a_row, refuses_row
 from ..recording.connections import is_shared_memory
 from ..recording.record import Record
 from ..recording.storage import Storage
@@ -159,7 +159,7 @@ class BatchWriter:
         try:
             self._storage.write(self._connection, rows, live=False)
         except Exception as error:
-            if isinstance(error, sa.exc.OperationalError) and not breaks_check(error):
+            if isinstance(error, sa.exc.OperationalError) and not refuses_row(error):
                 raise  # a lock, which will be given back
             raise _RowsError(error) from error
 

@@ -17,7 +17,7 @@ _UNCLEAR = (sa.exc.ProgrammingError, sa.exc.InterfaceError, sa.exc.NotSupportedE
 #: Errors of MariaDB and MySQL about a row that PyMySQL calls operational ones: NULL where none may
 #: be, a column without default, text of another character set, too large numbers, a trigger's
 #: SIGNAL, a CHECK.
-_CHECKS = (1048, 1364, 1366, 1264, 1265, 1292, 1406, 1644, 1690, 4025, 3819)
+_ROW_ERRORS = (1048, 1364, 1366, 1264, 1265, 1292, 1406, 1644, 1690, 4025, 3819)
 Refuse = Callable[[Exception, str], None]
 
 
@@ -97,7 +97,7 @@ def _halves(rows: Rows, error: Exception, refuse: Refuse) -> list[Rows]:
 
 def is_about_a_row(error: Exception, storage: Storage) -> bool:
     """Whether the database would store other rows: a value is refused, or is none of SQL's."""
-    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError) or breaks_check(error):
+    if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError) or refuses_row(error):
         return True
     if isinstance(error, _UNCLEAR) and not error.connection_invalidated:
         storage.check()  # raises where the table is the trouble
@@ -107,7 +107,7 @@ def is_about_a_row(error: Exception, storage: Storage) -> bool:
     return not isinstance(error, OSError)
 
 
-def breaks_check(error: Exception) -> bool:
-    """Whether a row breaks a CHECK constraint, of a driver that does not call that integrity."""
+def refuses_row(error: Exception) -> bool:
+    """Whether a row was refused, by a driver that calls that an operational error."""
     original = getattr(error, "orig", None)
-    return bool(original and original.args[:1] and original.args[0] in _CHECKS)
+    return bool(original and original.args[:1] and original.args[0] in _ROW_ERRORS)
