@@ -27,6 +27,10 @@ BENCHMARKS = {
     "import": "import_log",
     "memory": "memory",
     "start-up": "start_up",
+    "dashboard": "dashboards",
+    "archive": "dashboards:run_archive",
+    "building": "building",
+    "growth": "growth",
 }
 
 
@@ -69,9 +73,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(name: str, *, short: bool) -> list[dict[str, object]]:
-    module = importlib.import_module(f".{BENCHMARKS[name]}", __package__)
+    name, _, function = BENCHMARKS[name].partition(":")
+    run = getattr(importlib.import_module(f".{name}", __package__), function or "run")
     with TemporaryDirectory(prefix="statistics-benchmark-") as folder:
-        return [asdict(figure) for figure in module.run(Path(folder), short=short)]
+        return [asdict(figure) for figure in run(Path(folder), short=short)]
 
 
 if __name__ == "__main__":

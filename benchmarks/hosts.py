@@ -58,7 +58,7 @@ def bare_host(folder: Path, name: str = "bare") -> Host:
 def recording_host(folder: Path, model: str, name: str | None = None, **settings: Any) -> Host:
     """Return the app with Statistics, in its default configuration.
 
-    :param model: ``"classic"`` or ``"everything"``.
+    :param model: ``"classic"``, ``"everything"``, or ``"no visits"``: everything but these.
     :param settings: names without ``STATISTICS_``.
     """
     from flask_statistics import RequestMixin, Statistics
@@ -68,7 +68,8 @@ def recording_host(folder: Path, model: str, name: str | None = None, **settings
     if model == "classic":
         request_model = classic_model(host.db)
     else:
-        request_model = type("Request", (RequestMixin, host.db.Model), {})
+        left_out = {"visit": None} if model == "no visits" else {}
+        request_model = type("Request", (RequestMixin, host.db.Model), left_out)
     statistics = Statistics(host.app, host.db, request_model)
     recording = Host(host.app, host.db, host.path, request_model, statistics)
     recording.create_tables()

@@ -4,7 +4,8 @@
 the background thread, as in production. The baseline is bare ``sqlite3``: ``executemany`` of the
 same, finished rows into the same table of the same file, as many rows a transaction. The second
 figure is measured while another thread serves requests without a pause, so that the thread that
-stores must fight for the interpreter's lock.
+stores must fight for the interpreter's lock. The third one is the rate with visits in relation to
+that of a model without the column `visit`, which keeps neither it nor the table of visits.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
     """Measure RequestMixin."""
     host = recording_host(folder, "everything", FLUSH_INTERVAL=60, QUEUE_SIZE=2 * ROWS)
     _store(host, 0, rows=1)  # the thread stores at once when it begins, then waits for flush()
-    ratios, quiet, busy, bare = [], [], [], []
-    for turn in range(2 if short else 6):
+    without = recording_host(folder, "no visits", FLUSH_INTERVAL=60, QUEUE_SIZE=2 * ROWS)
+    _store(without, 0, rows=1)
+    ratios, quiet, busy, bare, visits = [], [], [], [], []
+    for turn in range(1 if short else 6):
         quiet.append(ROWS / _store(host, turn))
         bare.append(ROWS / execute_many(host.path))
         ratios.append(quiet[-1] / bare[-1])
+        visits.append(quiet[-1] / (ROWS / _store(without, turn)))
         with _requests_without_pause(folder):
             busy.append(ROWS / _store(host, turn))
     rates = f"executemany {median(bare):,.0f} rows/s"
@@ -45,6 +49,8 @@ def run(folder: Path, *, short: bool) -> list[Figure]:
                55, f"{rates}, ours {median(quiet):,.0f}", at_least=True),
         Figure("storing while a thread serves without pause", median(busy), "rows/s", 14_000,
                rates, at_least=True),
+        Figure("storing with visits", median(visits) * 100, "% of without visits", 70, rates,
+               at_least=True),
     ]  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def checkout() -> ResponseReturnValue:
     )
     db.session.add(order)
     db.session.commit()
-    statistics.track("purchase", items=order.items, total=order.total)
+    statistics.track("purchase", items=order.items, revenue=order.total / 100, currency="EUR")
     flash("Thank you. Nothing will be sent: this shop is made up.")
     return redirect(url_for(".home"))
 

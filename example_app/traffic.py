@@ -19,9 +19,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 
-from flask_statistics.recording.record import RECORD, Record
+from flask_statistics.recording.event import take_event
+from flask_statistics.recording.record import RECORD, Record, Tracked, TrackedRecord
 
-from .catalogue import POSTS, TEAS
+from .catalogue import POSTS, TEAS, Tea
 from .visitors import CLIENTS, CRAWLERS, MONITOR, SCANNER, Client, person, pick, program
 
 HOST = "leaf-and-kettle.example"
@@ -82,7 +83,7 @@ _OTHER = Cost(0.004, 1_500, 0)
 
 
 class Hit(NamedTuple):
-    """One request before it is answered; ``when`` in UTC."""
+    """One request before it is answered; ``when`` in UTC, ``event`` with its properties."""
 
     when: datetime
     client: Client
@@ -91,6 +92,7 @@ class Hit(NamedTuple):
     query: str = ""
     referrer: str | None = None
     username: str | None = None
+    event: tuple[str, dict[str, Any]] | None = None
 
 
 def made_up_traffic(app: Flask, *, days: int, seed: int, now: datetime) -> Iterator[Record]:
@@ -100,9 +102,12 @@ def made_up_traffic(app: Flask, *, days: int, seed: int, now: datetime) -> Itera
     urls = app.url_map.bind(HOST, url_scheme="https")
     first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
     outage = now.replace(hour=14, minute=10, second=0, microsecond=0) - timedelta(days=3)
+    late: list[Hit] = []  # of visits that went on past midnight
     for number in range(days):
-        hits = [*_day(random, first + timedelta(days=number), regulars)]
-        for hit in sorted(hits, key=lambda hit: hit.when):
+        day = first + timedelta(days=number)
+        hits = sorted([*late, *_day(random, day, regulars)], key=lambda hit: hit.when)
+        late = [hit for hit in hits if hit.when >= day + timedelta(days=1)]
+        for hit in hits[: len(hits) - len(late)]:
             if hit.when < now:
                 away = outage <= hit.when < outage + timedelta(minutes=90)
                 yield _answer(random, urls, hit, away=away)
@@ -174,21 +179,23 @@ def _visit(random: Random, when: datetime, client: Client, day: datetime) -> Ite
         yield Hit(when, client, path, query=query, referrer=referrer, username=username)
         referrer = f"https://{HOST}{path}"
         when += timedelta(seconds=random.lognormvariate(3.2, 1.1))
-        if path.startswith("/tea/") and random.random() < 0.09:
-            yield from _purchase(random, when, client, referrer)
+        tea = next((tea for tea in TEAS if path == f"/tea/{tea.slug}"), None)
+        if tea and random.random() < 0.09:
+            yield from _purchase(random, when, client, tea)
             return
         if random.random() < 0.42:
             return
         path, query = _page(random)
 
 
-def _purchase(random: Random, when: datetime, client: Client, referrer: str) -> Iterator[Hit]:
-    cart = f"https://{HOST}/cart"
-    yield Hit(when, client, "/cart", "POST", referrer=referrer)
-    yield Hit(when + timedelta(seconds=0.2), client, "/cart", referrer=referrer)
+def _purchase(random: Random, when: datetime, client: Client, tea: Tea) -> Iterator[Hit]:
+    cart, page = f"https://{HOST}/cart", f"https://{HOST}/tea/{tea.slug}"
+    yield Hit(when, client, "/cart", "POST", referrer=page, event=("cart", {"tea": tea.slug}))
+    yield Hit(when + timedelta(seconds=0.2), client, "/cart", referrer=page)
     if random.random() < 0.55:
         paid = when + timedelta(seconds=random.uniform(20, 120))
-        yield Hit(paid, client, "/checkout", "POST", referrer=cart)
+        order = {"items": 1, "revenue": tea.price / 100, "currency": "EUR"}
+        yield Hit(paid, client, "/checkout", "POST", referrer=cart, event=("purchase", order))
         yield Hit(paid + timedelta(seconds=0.3), client, "/", referrer=cart)
 
 
@@ -258,4 +265,7 @@ def _answer(random: Random, urls: Any, hit: Hit, *, away: bool) -> Record:
         "db_time": statements * seconds * 0.2,
         "fields": (),
     }
-    return tuple(values.get(name) for name in RECORD)
+    record = tuple(values.get(name) for name in RECORD)
+    if hit.event is None or status >= 400:
+        return record
+    return TrackedRecord(record, Tracked((take_event(values["date"], *hit.event),)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from os import PathLike, fspath
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -114,3 +115,19 @@ def optional_callable(value: Any) -> Callable[[], Any] | None:
     if value is not None and not callable(value):
         raise RejectedError("None or a function without arguments that returns a name or None")
     return value  # type: ignore[no-any-return]
+
+
+def optional_days(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 36_500:
+        raise RejectedError("None or a whole number of days between 1 and 36500")
+    return value
+
+
+def archive_folder(value: Any) -> str | bool | None:
+    if value is None or isinstance(value, bool):
+        return value or None
+    if isinstance(value, str | PathLike) and fspath(value):
+        return str(fspath(value))
+    raise RejectedError("None, False, True or the path of a folder")

@@ -1,4 +1,4 @@
-"""The commands: ``flask statistics import | report | status``."""
+"""The commands: ``flask statistics import | report | status``, and those of ``commands/``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
+from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from zoneinfo import ZoneInfo
@@ -13,14 +14,31 @@ from zoneinfo import ZoneInfo
 import click
 from flask.cli import AppGroup
 
-from .errors import ImportRefusedError, QueryError, StatisticsError
+from .commands import NAMES
+from .commands.output import clear_errors, write
+from .commands.whom import blaming_where, read_filters
+from .errors import ImportRefusedError
 from .state import get_state
 
 if TYPE_CHECKING:
     from .importing.importer import Importer, Tally
     from .importing.log_file import LogFile
 
-statistics_cli = AppGroup("statistics", help="Import, show and check the recorded requests.")
+
+class _Commands(AppGroup):
+    """The commands of this module, and those of :mod:`.commands`, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *NAMES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NAMES:
+            return super().get_command(ctx, cmd_name)
+        module: Any = import_module(f"{__package__}.commands.{cmd_name}")
+        return cast(click.Command, module.command)
+
+
+statistics_cli = _Commands("statistics", help="Import, show and check the recorded requests.")
 _INTERRUPTED = 130  # what shells expect after Ctrl-C
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -58,7 +76,7 @@ def import_command(context: click.Context, /, files: tuple[str, ...], **options:
     from .importing.importer import importing
 
     failed = False
-    with _clear_errors(), importing(get_state(), **options) as importer:
+    with clear_errors(), importing(get_state(), **options) as importer:
         for path in files:
             failed |= not _import_one(context, importer, path, dry_run=options["dry_run"])
     if failed:
@@ -151,17 +169,21 @@ def _say(name: str, tally: Tally, *, dry_run: bool) -> None:
 @click.option("--end", metavar="DATE", help="The last day, included (default: today).")
 @click.option("--compare", metavar="PERIOD", help="previous (default), year, none or START..END.")
 @click.option("--bots", help="0 without bots, 1 with bots everywhere, only: bots alone.")
+@click.option("--tz", metavar="ZONE", help="The zone of the days (default: STATISTICS_TIMEZONE).")
+@click.option("--where", multiple=True, metavar="DIMENSION=VALUE",
+              help="A filter of the pages, such as 'path=/blog/*'. May be repeated.")  # fmt: skip
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000),
               help="Rows of each table.")  # fmt: skip
 @_FORMAT
-def report_command(form: str, limit: int, **options: str | None) -> None:
+def report_command(form: str, limit: int, where: tuple[str, ...], **options: str | None) -> None:
     """Show the dashboard's numbers in the terminal."""
     from .report import make_report, write_report
 
     args = [(name, value) for name, value in options.items() if value is not None]
-    with _clear_errors():
+    with clear_errors(), blaming_where(options):
+        args += read_filters(where)
         state = get_state()
-        _write(write_report(make_report(state, args, limit), form))
+        write(write_report(make_report(state, args, limit), form))
 
 
 @statistics_cli.command("status")
@@ -170,35 +192,5 @@ def status_command(form: str) -> None:
     """Show the recorder's health, and what the table holds."""
     from .status import make_status, write_status
 
-    with _clear_errors():
-        _write(write_status(make_status(get_state()), form))
-
-
-def _write(text: str) -> None:
-    """Write text; what the terminal's encoding lacks is escaped, never an error."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn errors that a user can mend into messages."""
-    import sqlalchemy as sa
-
-    try:
-        yield
-    except QueryError as error:
-        _, _, message = str(error).partition(": ")
-        hint = f"--{error.parameter}"
-        raise click.BadParameter(message, param_hint=hint) from None
-    except StatisticsError as error:
-        raise click.ClickException(str(error)) from None
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise click.ClickException(_database_message(error)) from None
-
-
-def _database_message(error: Exception) -> str:
-    from .report import inert
-
-    reason = inert(str(getattr(error, "orig", None) or error))
-    return f"The database failed: {reason} (Is it there, and did `flask db upgrade` run?)"
+    with clear_errors():
+        write(write_status(make_status(get_state()), form))

@@ -162,11 +162,53 @@ SETTINGS: tuple[Setting, ...] = (
         accepted.seconds(1, 86_400),
         "Seconds without a request of the visitor that end a visit.",
     ),
+    Setting(
+        "QUERY_TIMEOUT",
+        30.0,
+        accepted.seconds(0.1, 3600),
+        "Seconds that one page of the statistics may keep the database busy; the database itself "
+        "ends what takes longer.",
+    ),
+    Setting(
+        "RESPECT_DNT",
+        None,
+        accepted.one_of(None, "exclude", "anonymise"),
+        "What becomes of requests that ask not to be tracked (the headers DNT and Sec-GPC): "
+        "None records them like others, 'exclude' not at all, 'anonymise' without the columns "
+        "that fields.md marks personal.",
+    ),
+    Setting(
+        "RETENTION_DAYS",
+        None,
+        accepted.optional_days,
+        "Days that requests, visits and events stay in the database; older ones are deleted "
+        "once a day. None keeps them.",
+    ),
+    Setting(
+        "ARCHIVE",
+        None,
+        accepted.archive_folder,
+        "The folder of the columnar archive, from which long ranges are answered (extra "
+        "`columnar`): a path, or True for `statistics-archive` below the app's instance folder. "
+        "None: no archive.",
+    ),
+    Setting(
+        "ARCHIVE_RETENTION_DAYS",
+        None,
+        accepted.optional_days,
+        "Days that requests stay in the archive; None keeps them.",
+    ),
+    Setting(
+        "KEEPER",
+        True,
+        accepted.boolean,
+        "Where an archive or a retention is set: let a thread of one of the app's processes look "
+        "after them. False where `flask statistics archive build` and `prune` are run by cron.",
+    ),
     # What follows is promised for later releases. Until then only the value that describes
     # today's behaviour is accepted: a setting that silently did nothing would be a lie.
     Setting("DURABILITY", "memory", accepted.one_of("memory"), "Where requests wait."),
     Setting("SPOOL", None, accepted.one_of(None), "The folder of waiting requests (later)."),
-    Setting("RETENTION_DAYS", None, accepted.one_of(None), "Days to keep requests (later)."),
     Setting("GEOIP_DATABASE", None, accepted.one_of(None), "A MaxMind-format file (later)."),
     Setting(
         "VISITOR_COOKIE",
@@ -174,13 +216,6 @@ SETTINGS: tuple[Setting, ...] = (
         accepted.one_of(False),
         "Visitors by a cookie (later).",
     ),
-    Setting(
-        "QUERY_TIMEOUT",
-        None,
-        accepted.one_of(None),
-        "Seconds that a query may take (later).",
-    ),
-    Setting("ARCHIVE", None, accepted.one_of(None), "The folder of the archive (later)."),
 )
 
 
@@ -204,6 +239,12 @@ class Config(SimpleNamespace):
     timezone: ZoneInfo
     sync: bool
     visit_timeout: float
+    query_timeout: float
+    respect_dnt: str | None
+    retention_days: int | None
+    archive: str | bool | None
+    archive_retention_days: int | None
+    keeper: bool
 
 
 def read_config(config: Mapping[str, Any]) -> Config:

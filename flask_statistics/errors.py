@@ -33,3 +33,27 @@ class MissingTableError(StatisticsError):
 
 class ImportRefusedError(StatisticsError):
     """Raised when an access log cannot be imported as a whole; the message says what to do."""
+
+
+class QueryTimeoutError(StatisticsError):
+    """Raised when a question took longer than ``STATISTICS_QUERY_TIMEOUT``.
+
+    The pages answer it with status 503 and what would make it fast.
+
+    :ivar seconds: how long it was allowed to take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"this took longer than {seconds:g} seconds (STATISTICS_QUERY_TIMEOUT): "
+            "ask about fewer days, or see what `flask statistics check` advises"
+        )
+        self.seconds = seconds
+
+
+class MissingExtraError(StatisticsError, ImportError):
+    """Raised where something needs an optional package; the message names the extra."""
+
+
+class ArchiveError(StatisticsError):
+    """Raised when the archive cannot be used; the message says what to do."""

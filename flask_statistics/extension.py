@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flask import Blueprint, Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 
+from .attending import attend
 from .config import read_config, set_defaults
 from .errors import ConfigurationError
 from .model import describe_model
@@ -22,6 +23,7 @@ from .recording.recorder import Recorder
 from .recording.statements import OWN_STATEMENTS
 from .recording.storage import Storage
 from .recording.track_var import give_track_var
+from .recording.tracking import track
 from .state import EXTENSION, Declarations, State, get_state
 from .tables import declare_tables
 
@@ -87,8 +89,7 @@ class Statistics:
         """
         _check_arguments(app, db, Request, before_f=before_f, disable_f=disable_f,
                          permission_f=permission_f)  # fmt: skip
-        config = read_config(app.config)
-        declarations = self._declarations
+        config, declarations = read_config(app.config), self._declarations
         model = describe_model(db, Request, extra_fields=declarations.fields)
         for name in declarations.fields:
             _check_field(model.attributes, name, model.orm)
@@ -111,6 +112,7 @@ class Statistics:
             name, config, model, tables, engine, recorder, declarations, captured, storage,
             before_f, disable_f, permission_f,
         )  # fmt: skip
+        state.edits.listen()
         if config.enabled:
             _prepare_parser(state)
         # Up to here the app is as it was; what Flask may refuse comes first.
@@ -118,6 +120,7 @@ class Statistics:
         set_defaults(app)
         app.extensions[EXTENSION] = state
         state.own_paths.add(config.url_prefix)
+        attend(app, state)
         self._states.add(state)
         give_track_var(app, state.key)
         if config.enabled:
@@ -167,14 +170,19 @@ class Statistics:
         return declare
 
     def track(self, name: str, **properties: Any) -> None:
-        """Check a custom event; storing events comes with a later release.
+        """Record a custom event: in a request as its visitor's, elsewhere as nobody's.
 
-        It may be called in every view, also where nothing is recorded.
+        An event is recorded where its request is. It may be called in every view, also where
+        nothing is recorded, and without an app context where one app only is served.
 
+        :param properties: texts, numbers, booleans and None stay, all else becomes text; a number
+            ``revenue`` and a ``currency`` of three letters have columns (docs/recording.md).
         :raises TypeError: where ``name`` is no text.
+        :raises ConfigurationError: outside of an app, where several are served, or none.
         """
         if not isinstance(name, str) or not name:
             raise TypeError(f"The name of an event must be a text, not {name!r}.")
+        track(_current_state(self._states), name, properties)
 
     # ---- what was recorded ----------------------------------------------------------------
 

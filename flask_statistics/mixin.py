@@ -17,7 +17,7 @@ class RequestMixin:
     ``__table_args__``, and add columns of its own that are nullable or have a default.
 
     The indexes: ``date`` serves every question about a period, ``(visitor, date)`` finds the
-    visit that a request goes on with.
+    requests of a visit.
     """
 
     # SQLite numbers rows by itself only for INTEGER PRIMARY KEY.

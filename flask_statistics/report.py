@@ -8,17 +8,24 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .asking.answers import Ask
+from .asking.limits import within
 from .asking.metrics import BY_NAME as METRICS
 from .asking.metrics import Metric
+from .asking.prefetching import Prefetched
 from .asking.query import Period, Query, query_from_args
 from .pages.formats import bucket, change, exact, figure, span, visible
-from .pages.panels import PANELS, TABLE, URLS, absent_label, allowed_metrics
+from .pages.panels import (
+    PANELS,
+    TABLE,
+    URLS,
+    absent_label,
+    allowed_metrics,
+    has_routes,
+)
 from .state import State
-
-if TYPE_CHECKING:
-    from .asking.answers import Answers
 
 _NARROWEST, _WIDEST = 60, 120
 _BAR_PARTS = " ▏▎▍▌▋▊▉"
@@ -48,24 +55,48 @@ def make_report(state: State, args: Sequence[tuple[str, str]], limit: int) -> di
         default_span=state.config.default_date_span,
         now=datetime.now(timezone.utc),
     )
-    answers, interval = state.answers, query.period.interval
-    totals = answers.summary(query)
+    answers, asks = Prefetched(state.answers), _asks(state, query, compared, limit)
+    with within(state.config.query_timeout):
+        answers.many([ask for group in asks for ask in group])
+        return _arranged(state, answers, query, compared, limit)
+
+
+def _asks(state: State, query: Query, compared: Period | None, limit: int) -> Iterator[list[Ask]]:
+    """Yield all that a report asks, so that it is computed together."""
+    columns = state.model.columns
+    yield [
+        Ask("summary", query.replace(period=period))
+        for period in (query.period, compared)
+        if period
+    ]
+    yield [Ask("timeseries", _timeseries_query(query))]
+    yield [Ask("breakdown", asked) for asked in _panel_queries(state, query, limit)]
+    if "remote_address" in columns:
+        yield [Ask("breakdown", _addresses_query(query))]
+    if {"route", "path"} <= columns.keys():
+        yield [Ask("breakdown", _by_url(state, query, "route", limit))]
+
+
+def _arranged(
+    state: State, answers: Prefetched, query: Query, compared: Period | None, limit: int
+) -> dict[str, Any]:
+    previous = answers.summary(query.replace(period=compared)) if compared else {}
+    asked = [*_url_queries(state, answers, query, limit), *_panel_queries(state, query, limit)]
+    series = _timeseries_query(query)
     return {
         "summary": {
             "period": _days(query.period),
-            "metrics": totals,
-            "previous": answers.summary(query.replace(period=compared)) if compared else {},
+            "metrics": answers.summary(query),
+            "previous": previous,
             "previous_period": compared and _days(compared),
         },
-        "addresses": _count_addresses(state, query),
+        "addresses": _count_addresses(state, answers, query),
         "timeseries": {
-            "interval": interval,
+            "interval": series.bucket,
             "period": _days(query.period),
-            "points": answers.timeseries(query.replace(bucket=interval)),
+            "points": answers.timeseries(series),
         },
-        "breakdowns": {
-            asked.group_by[0]: _breakdown(answers, asked) for asked in _asked(state, query, limit)
-        },
+        "breakdowns": {each.group_by[0]: _breakdown(answers, each) for each in asked},
     }
 
 
@@ -73,31 +104,47 @@ def _days(period: Period) -> dict[str, str]:
     return {"start": period.start.isoformat(), "end": period.end.isoformat()}
 
 
-def _asked(state: State, query: Query, limit: int) -> Iterator[Query]:
-    """Yield the questions of the tables: of URLs, then of the dashboard's panels."""
+def _timeseries_query(query: Query) -> Query:
+    return query.replace(bucket=query.bucket or query.period.interval)
+
+
+def _url_queries(state: State, answers: Prefetched, query: Query, limit: int) -> Iterator[Query]:
+    choices = [name for name in URLS if name in state.model.columns]
+    if len(choices) > 1 and not has_routes(
+        answers, _by_url(state, query, choices[0], limit), query
+    ):
+        choices = choices[1:]
+    if choices:
+        yield _by_url(state, query, choices[0], limit)
+
+
+def _by_url(state: State, query: Query, dimension: str, limit: int) -> Query:
+    metrics = tuple(metric.name for metric in allowed_metrics(TABLE, state.model.columns))
+    return query.replace(group_by=(dimension,), metrics=metrics, order="-hits", limit=limit)
+
+
+def _panel_queries(state: State, query: Query, limit: int) -> Iterator[Query]:
     columns = state.model.columns
-    routed = "route" in columns and state.answers.has_routes(query)
-    urls = next((name for name in URLS if name in columns and (routed or name != "route")), None)
-    if urls:
-        metrics = tuple(metric.name for metric in allowed_metrics(TABLE, columns))
-        yield query.replace(group_by=(urls,), metrics=metrics, limit=limit)
     for panel in PANELS:
         dimension = panel.dimension(columns)
         if dimension:
             yield panel.query(query, dimension, columns, limit)
 
 
-def _count_addresses(state: State, query: Query) -> int | None:
+def _addresses_query(query: Query) -> Query:
+    return query.where("remote_address", "!").replace(
+        group_by=("remote_address",), metrics=("hits",), limit=1
+    )
+
+
+def _count_addresses(state: State, answers: Prefetched, query: Query) -> int | None:
     """Return how many addresses there were, those of bots included."""
     if "remote_address" not in state.model.columns:
         return None
-    asked = query.where("remote_address", "!").replace(
-        group_by=("remote_address",), metrics=("hits",), limit=1
-    )
-    return state.answers.breakdown(asked).total
+    return answers.breakdown(_addresses_query(query)).total
 
 
-def _breakdown(answers: Answers, query: Query) -> dict[str, Any]:
+def _breakdown(answers: Prefetched, query: Query) -> dict[str, Any]:
     found = answers.breakdown(query)
     return {"dimension": found.dimension, "total": found.total, "rows": found.rows}
 

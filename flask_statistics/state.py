@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from time import monotonic
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask import Flask, current_app
 
 from .config import Config
+from .editing import Edits
 from .errors import ConfigurationError
 from .model import Model
 from .recording.connections import is_shared_memory
@@ -22,10 +22,13 @@ from .recording.storage import Storage
 from .tables import Tables
 
 if TYPE_CHECKING:
+    from .archive.keeper import Keeper
+    from .archive.source import ArchivedRequests
     from .asking.answers import Answers
+    from .asking.keeping import Kept
+    from .asking.source import Source
 
 EXTENSION = "statistics"
-_HOUR = 3600.0
 
 logger = logging.getLogger("flask_statistics")
 
@@ -63,8 +66,8 @@ class State:
     own_paths: set[str] = field(default_factory=set)
     #: Which endpoints are recorded, as far as that was worked out.
     kept: dict[str | None, bool] = field(default_factory=dict)
-    #: Until when expired salts are not looked for, by the monotonic clock.
-    _salts_kept_until: float = field(default=-math.inf, init=False)
+    #: Who looks after the archive and the retention.
+    keeper: Keeper | None = field(default=None, init=False)
 
     @property
     def key(self) -> str:
@@ -81,25 +84,66 @@ class State:
 
         The recorder does so too, but only where requests are recorded.
         """
-        now = monotonic()
         # In memory the salts end with the process, and our commit would be the host's, too.
-        if now < self._salts_kept_until or is_shared_memory(self.engine):
+        if is_shared_memory(self.engine):
             return
-        self._salts_kept_until = now + _HOUR
-        storage = self.make_storage()
-        storage.waits = False  # the host may hold a lock in this very request
         try:
-            storage.destroy_expired_salts()
+            self._storage.destroy_expired_salts()
         except (sa.exc.SQLAlchemyError, OSError) as error:
             reason = getattr(error, "orig", None) or error
             logger.warning("The expired salts of visitors could not be destroyed: %s", reason)
+
+    @cached_property
+    def _storage(self) -> Storage:
+        storage = self.make_storage()
+        storage.waits = False  # the host may hold a lock in this very request
+        return storage
 
     @property
     def answers(self) -> Answers:
         """The asking half of the host's table."""
         from .asking.answers import Answers
+        from .asking.source import table_source
 
-        return Answers(lambda: self.engine, self.model)
+        edits = self.edits
+        if not is_shared_memory(self.engine):  # there our commit would be the host's, too
+            edits.say(self._storage.transaction)
+            if edits.pending:  # what is kept may be of before
+                self.kept_answers.clear()
+
+        def table() -> Source:
+            if is_shared_memory(self.engine) or edits.pending:
+                return replace(table_source(self.engine, self.model, self.tables), visits=None)
+            return table_source(self.engine, self.model, self.tables)
+
+        share = self.kept_answers.share
+        if self.archived is None:
+            return Answers(table, self.model, share)
+        from .archive.answers import ArchivedAnswers
+
+        return ArchivedAnswers(self.archived, table, share)
+
+    @cached_property
+    def edits(self) -> Edits:
+        """What the host does to its requests through its model."""
+        return Edits(self.model, self.tables)
+
+    @cached_property
+    def archived(self) -> ArchivedRequests | None:
+        """The requests of the archive; None where the app has none."""
+        if not self.config.archive or is_shared_memory(self.engine):
+            return None
+        from .archive.opening import archive_of
+        from .archive.source import ArchivedRequests
+
+        return ArchivedRequests(archive_of(self), self.engine, self.model, self.tables)
+
+    @cached_property
+    def kept_answers(self) -> Kept:
+        """What the threads of a process know already, and how long they may ask."""
+        from .asking.keeping import Kept
+
+        return Kept(self.engine, self.model, self.tables, self.config.query_timeout)
 
 
 def get_state(app: Flask | None = None) -> State:

@@ -21,11 +21,22 @@ class Tables(NamedTuple):
     :ivar live: the spans of time in which requests were recorded as they came.
     :ivar imported: which lines of access logs were imported: for each UTC hour, in
         parts, the 8-byte hashes of the lines, one after the other.
+    :ivar visit: one row a visit (two where bots and people share one): see :func:`_visit`.
+    :ivar event: custom events; see :func:`_event`.
+    :ivar change: how often a UTC day of the past was changed: by a row that came late, an import,
+        or a command. What was derived from a day (the archive, a kept answer) is right as long
+        as its number is.
+    :ivar state: single values of one name each, some of which expire: the moment before which
+        rows are closed, whether the visits are complete, leases.
     """
 
     salt: sa.Table
     live: sa.Table
     imported: sa.Table
+    visit: sa.Table
+    event: sa.Table
+    change: sa.Table
+    state: sa.Table
 
 
 def _binary() -> sa.types.TypeEngine[Any]:
@@ -61,4 +72,75 @@ def declare_tables(metadata: sa.MetaData) -> Tables:
             sa.Column("hour", timestamp(), nullable=False, index=True),
             sa.Column("lines", _binary(), nullable=False),
         )
+        _visit(metadata)
+        _event(metadata, number)
+        sa.Table(
+            "statistics_change",
+            metadata,
+            sa.Column("day", sa.Date, primary_key=True),
+            sa.Column("number", sa.BigInteger, nullable=False),
+        )
+        sa.Table(
+            "statistics_state",
+            metadata,
+            sa.Column("name", sa.String(64), primary_key=True),
+            sa.Column("value", sa.String(255), nullable=False),
+            sa.Column("expires", timestamp(), nullable=True),
+        )
     return Tables(*(metadata.tables[f"{prefix}statistics_{name}"] for name in Tables._fields))
+
+
+def _visit(metadata: sa.MetaData) -> None:
+    """Declare what is known of each visit, so that nobody need read its requests again.
+
+    ``began`` and ``ended`` are the first and last request of any kind, ``first`` and ``last``
+    the first and last page view or event, ``entry_date`` and ``exit_date`` the first and last
+    page view, of which ``entry_path`` and ``exit_path`` are the pages. Bots and people have
+    rows of their own, since a question may leave either out.
+    """
+    sa.Table(
+        "statistics_visit",
+        metadata,
+        sa.Column("visit", sa.String(32), primary_key=True),
+        sa.Column("person", sa.Boolean, primary_key=True),
+        sa.Column("visitor", sa.String(32), nullable=False),
+        sa.Column("began", timestamp(), nullable=False),
+        sa.Column("ended", timestamp(), nullable=False),
+        sa.Column("first", timestamp(), nullable=True),
+        sa.Column("last", timestamp(), nullable=True),
+        sa.Column("entry_date", timestamp(), nullable=True),
+        sa.Column("exit_date", timestamp(), nullable=True),
+        sa.Column("entry_path", sa.String(1024), nullable=True),
+        sa.Column("exit_path", sa.String(1024), nullable=True),
+        sa.Column("hits", sa.Integer, nullable=False),
+        sa.Column("page_views", sa.Integer, nullable=False),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Index("ix_statistics_visit_visitor", "visitor", "ended"),
+        sa.Index("ix_statistics_visit_last", "last", "first"),
+    )
+
+
+def _event(metadata: sa.MetaData, number: sa.types.TypeEngine[Any]) -> None:
+    """Declare custom events. ``request_date`` and ``request_id`` tell the request that an event
+    was tracked in; NULL outside of requests. ``person`` is False for what a bot did."""
+    sa.Table(
+        "statistics_event",
+        metadata,
+        sa.Column("id", number, primary_key=True),
+        sa.Column("date", timestamp(), nullable=False),
+        sa.Column("name", sa.String(128), nullable=False),
+        sa.Column("person", sa.Boolean, nullable=False),
+        sa.Column("visitor", sa.String(32), nullable=True),
+        sa.Column("visit", sa.String(32), nullable=True),
+        sa.Column("request_date", timestamp(), nullable=True),
+        sa.Column("request_id", sa.String(64), nullable=True),
+        sa.Column("path", sa.String(1024), nullable=True),
+        sa.Column("username", sa.String(255), nullable=True),
+        sa.Column("site", sa.String(128), nullable=True),
+        sa.Column("properties", sa.Text, nullable=True),
+        sa.Column("revenue", sa.Double, nullable=True),
+        sa.Column("currency", sa.String(3), nullable=True),
+        sa.Index("ix_statistics_event_date", "date"),
+        sa.Index("ix_statistics_event_visit", "visit"),
+        sa.Index("ix_statistics_event_request", "request_date"),
+    )

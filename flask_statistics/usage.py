@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
-
-from .asking.reading import reading
+from .asking.limits import within
+from .asking.query import Period, Query
 from .errors import QueryError
 from .state import State
 
@@ -27,8 +27,10 @@ _COLUMNS = {
     "date": "date",
     "username": "username",
 }
-_AGENT_COLUMNS = ("browser", "browser_version", "platform", "language")
 _MOST = 100_000
+_UTC = ZoneInfo("UTC")
+_INSTANT = timedelta(microseconds=1)
+_LAST_DAY = datetime(9999, 12, 30)
 
 
 def get_usage(
@@ -39,20 +41,22 @@ def get_usage(
         raise QueryError("limit", f"must be a whole number between 1 and {_MOST}, not {limit!r}")
     if type(page) is not int or not 1 <= page <= 2**31:
         raise QueryError("page", f"must be a whole number from 1 on, not {page!r}")
-    columns = state.model.columns
-    names = {*_COLUMNS.values(), *_AGENT_COLUMNS, "view_args", "track_var"} & set(columns)
-    moment, key = columns["date"], state.model.primary_key
-    query = sa.select(*(columns[name].label(name) for name in sorted(names)))
-    if start is not None:
-        query = query.where(moment >= _moment(start, "start_date"))
-    if end is not None:
-        last = _moment(end, "end_date")
-        query = query.where(
-            moment <= last if isinstance(end, datetime) else moment < last + timedelta(days=1)
-        )
-    query = query.order_by(moment.desc(), key.desc()).limit(limit).offset((page - 1) * limit)
-    with reading(state.engine) as connection:
-        return [_usage(dict(row)) for row in connection.execute(query).mappings()]
+    query = Query(_period(start, end), include_bots="1", limit=limit, offset=(page - 1) * limit)
+    with within(state.config.query_timeout):
+        rows = state.answers.requests(query, personal=True)
+    return [_usage(row) for row in rows]
+
+
+def _period(start: date | None, end: date | None) -> Period:
+    since = None if start is None else _moment(start, "start_date")
+    until = None if end is None else _moment(end, "end_date")
+    if until is not None and isinstance(end, datetime):
+        until = min(until, datetime.max - _INSTANT) + _INSTANT  # the end is included
+    elif until is not None:
+        until = min(until, _LAST_DAY) + timedelta(days=1)
+    first = date.min if since is None else since.date()
+    last = date.max if until is None else max((until - _INSTANT).date(), first)
+    return Period(first, last, _UTC, until=until, since=since)
 
 
 def _moment(given: date, parameter: str) -> datetime:
@@ -66,6 +70,7 @@ def _moment(given: date, parameter: str) -> datetime:
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
     usage = {key: row.get(column) for key, column in _COLUMNS.items()}
+    usage["date"] = usage["date"] and datetime.fromisoformat(usage["date"].removesuffix("Z"))
     browser, version = row.get("browser"), row.get("browser_version")
     if browser and version is None and "browser_version" not in row:
         browser, version = _split(browser)

@@ -145,6 +145,9 @@ def test_csv(admin: Host) -> None:
     assert newest["User agent"] == "'=HYPERLINK(1)"
     assert (newest["Referrer"], newest["Exception"]) == ("'@x", "'-1+2")
     assert exported(admin)[1]["Address"] == ADDRESS
+    add_rows(admin, row(2, user_agent=" =HYPERLINK(1)", referrer="\uff1dx"))
+    newest = exported(admin)[0]
+    assert (newest["User agent"], newest["Referrer"]) == ("' =HYPERLINK(1)", "'\uff1dx")
 
 
 def test_closed_when_the_pages_are(make_admin: MakeHost) -> None:

@@ -13,10 +13,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
-from flask_statistics.asking.answers import Answers, Breakdown, json_value
+from flask_statistics.asking.answers import Answers, Breakdown
+from flask_statistics.asking.figures import json_value
 from flask_statistics.asking.filters import Filter
 from flask_statistics.asking.metrics import METRICS, available
 from flask_statistics.asking.query import Period, Query
+from flask_statistics.asking.source import table_source
 from flask_statistics.errors import QueryError
 from flask_statistics.fields import BY_NAME, PERSONAL
 from flask_statistics.mixin import RequestMixin
@@ -54,6 +56,10 @@ def model_of(orm: type[Any]) -> Model:
     return Model(orm, table, next(iter(table.primary_key)), columns, dict(table.c))
 
 
+def answers_about(engine: sa.Engine, model: Model) -> Answers:
+    return Answers(lambda: table_source(engine, model), model)
+
+
 @pytest.fixture
 def ask(database_url: str) -> Iterator[Ask]:
     """Store rows, at noon unless they say otherwise, and return what answers about them."""
@@ -64,7 +70,7 @@ def ask(database_url: str) -> Iterator[Ask]:
         with engine.begin() as connection:
             for row in rows:
                 connection.execute(sa.insert(orm.__table__), {"date": NOON, **row})
-        return Answers(lambda: engine, model_of(orm))
+        return answers_about(engine, model_of(orm))
 
     yield store
     engine.dispose()
@@ -80,7 +86,7 @@ def test_empty_period(ask: Ask) -> None:
     """Of nothing, counts are 0 and means unknown."""
     answers = ask()
     figures = answers.summary(QUERY)
-    counts = {metric.name for metric in METRICS if metric.count}
+    counts = {metric.name for metric in METRICS if metric.count or metric.total}
     assert figures == {metric.name: 0 if metric.name in counts else None for metric in METRICS}
     assert answers.timeseries(QUERY.replace(bucket="day")) == [{"start": "2024-05-17", **figures}]
     assert answers.breakdown(QUERY.replace(group_by=("path",))) == Breakdown("path", 0, [])
@@ -106,7 +112,7 @@ def test_rows_that_were_stored_without_a_fraction(sqlite_url: str) -> None:
             connection.execute(
                 sa.text("INSERT INTO request (date) VALUES (:moment)"), {"moment": moment}
             )
-    assert Answers(lambda: engine, model_of(Request)).summary(QUERY)["hits"] == 1
+    assert answers_about(engine, model_of(Request)).summary(QUERY)["hits"] == 1
     engine.dispose()
 
 
@@ -163,7 +169,7 @@ def test_model_with_unusual_types(ask: Ask) -> None:
     )
     assert answers.summary(QUERY)["response_time"] == 0.125
     assert [metric.name for metric in answers.metrics] == [
-        "hits",
+        *("hits", "events", "revenue"),
         *("response_time", "response_time_p50", "response_time_p95", "response_time_p99"),
         "response_time_max",
     ]
@@ -242,10 +248,10 @@ def test_what_cannot_be_asked(ask: Ask) -> None:
         "dimension: date is not a dimension"
     )
     assert refused(answers.breakdown, QUERY) == (
-        "dimension: a breakdown is by exactly one dimension"
+        "dimension: a breakdown is by one dimension, or by two"
     )
     assert refused(answers.timeseries, QUERY.replace(bucket="minute")) == (
-        "interval: 'minute' is none of hour, day, week, month, year"
+        "interval: 'minute' is none of hour, day, week, week-sunday, month, year"
     )
     assert refused(answers.count, QUERY.replace(filters=(Filter("colour", ("red",)),))).startswith(
         "colour: 'colour' is unknown; dimensions are response_time, method, path"
@@ -285,7 +291,7 @@ def test_the_hosts_transaction_in_memory_stays_open() -> None:
     """Where all share one connection, asking neither commits nor rolls back the host's work."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     Base.metadata.create_all(engine)
-    answers = Answers(lambda: engine, model_of(Request))
+    answers = answers_about(engine, model_of(Request))
     with engine.connect() as host:
         host.execute(sa.insert(Request), {"date": NOON, "path": "/"})
         assert answers.count(QUERY) == 1

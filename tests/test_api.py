@@ -183,7 +183,7 @@ def test_the_classic_model(make_host: MakeHost) -> None:
         ("summary?start=2024-13-45", "start: '2024-13-45' is not a date such as 2024-01-31"),
         ("summary?compare=never", "compare: 'never' is none of previous, year, none, START..END"),
         ("timeseries?interval=fortnight",
-         "interval: 'fortnight' is none of hour, day, week, month, year"),
+         "interval: 'fortnight' is none of hour, day, week, week-sunday, month, year"),
         ("requests?limit=0", "limit: '0' is not a whole number between 1 and 1000"),
         ("requests?page=abc", "page: 'abc' is not a whole number between 1 and 1000000000"),
         ("breakdown/path?status_code=5x5",

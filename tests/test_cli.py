@@ -178,6 +178,10 @@ def test_unfinished_line_is_mentioned(host: Host, tmp_path: Path) -> None:
         (("report", "--format", "xml"), "Invalid value for '--format'"),
         (("report", "--limit", "0"), "Invalid value for '--limit'"),
         (("report", "--bots", "2"), "Invalid value for --bots: '2' is none of 0, 1, only"),
+        (("report", "--tz", "Mars"), "Invalid value for --tz: 'Mars' is not a time zone"),
+        (("report", "--where", "foo"), "Invalid value for --where: 'foo' is no filter such as"),
+        (("report", "--where", "foo=3"), "Invalid value for --where: foo: 'foo' is unknown"),
+        (("export", "--where", "end=3"), "Invalid value for --where: 'end=3' is no filter"),
         (("status", "--format", "xml"), "Invalid value for '--format'"),
     ],
 )
@@ -275,6 +279,17 @@ def test_report_as_json(make_host: MakeHost, database_url: str) -> None:
     assert {row["value"]: row["hits"] for row in rows} == STATUSES
 
 
+def test_report_of_a_filter_and_a_zone(sample: Host) -> None:
+    """--where narrows the report as the pages' filters do, and --tz names the days' zone."""
+    options = ("--where", "status_code=404", "--tz", "Pacific/Kiritimati")
+    report = json.loads(run(sample, "report", *MAY, *options, "--format", "json").stdout)
+    assert [row["value"] for row in report["breakdowns"]["status_code"]["rows"]] == [404]
+    hits = [point["hits"] for point in report["timeseries"]["points"]]
+    assert 0 < sum(hits) <= STATUSES[404]
+    in_utc = run(sample, "report", *MAY, *options[:2], "--format", "json").stdout
+    assert hits != [point["hits"] for point in json.loads(in_utc)["timeseries"]["points"]]
+
+
 def test_report_as_text(sample: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has the facts of the sample, aligned, no wider than the terminal."""
     monkeypatch.setenv("COLUMNS", "90")
@@ -340,7 +355,7 @@ def test_report_of_a_classic_model(make_host: MakeHost) -> None:
     host = make_host(model=classic)
     run(host, "import", SAMPLE)
     report = json.loads(run(host, "report", *MAY, "--format", "json").stdout)
-    assert report["summary"]["metrics"] == {"hits": 10_000}
+    assert report["summary"]["metrics"] == {"hits": 10_000, "events": 0, "revenue": 0}
     assert list(report["breakdowns"]) == ["path"]
     assert "10,000" in run(host, "report", *MAY).stdout
 
@@ -384,7 +399,8 @@ def test_status_without_tables(host: Host) -> None:
         host.db.drop_all()
     text = run(host, "status").stdout
     assert (
-        "Missing tables: request, statistics_salt, statistics_live, statistics_imported. "
+        "Missing tables: request, statistics_salt, statistics_live, statistics_imported, "
+        "statistics_visit, statistics_event, statistics_change, statistics_state. "
         "Run `flask db migrate` and `flask db upgrade` to make them, or call "
         "db.create_all() after Statistics(…).\n"
     ) in text

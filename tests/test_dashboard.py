@@ -203,6 +203,7 @@ def test_paths_instead_of_routes(busy: Host) -> None:
     assert "/tea/2" in [line[0] for line in cells(busy, by_path, "Paths")]
     with busy.engine.begin() as connection:
         connection.execute(sa.update(busy.Request.__table__).values(route=None))
+    busy.app.extensions["statistics"].kept_answers.clear()
     assert "Paths" in show(busy).headings()
     assert "Routes" in show(busy, f"/statistics/?{RANGE}&by=route").headings()
 
@@ -842,3 +843,21 @@ def test_moments() -> None:
     assert formats.span(date(2023, 12, 31), date(2024, 1, 1)) == (
         "31 Dec 2023 \N{EN DASH} 1 Jan 2024"
     )
+
+
+def test_page_of_events(make_host: Callable[..., Host]) -> None:
+    """The page of all events says how many there were, of whom, and what they brought."""
+    host = make_host(settings={"TESTING": True})
+
+    @host.app.route("/buy")
+    def buy() -> str:
+        host.statistics.track("purchase", revenue=4.5, currency="EUR", tea="oolong")
+        host.statistics.track("purchase", revenue=2.0, currency="EUR", tea="oolong")
+        return "thanks"
+
+    host.open("/buy", headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/125.0"})
+    host.rows()
+    text = " ".join(host.open("/statistics/breakdown/event").text.split())
+    for word in ("Events", "Revenue", "purchase", "6.5"):
+        assert word in text
+    assert "oolong" in host.open("/statistics/breakdown/prop.tea").text

@@ -19,10 +19,12 @@ from flask_sqlalchemy import SQLAlchemy
 
 import flask_statistics
 from flask_statistics import RequestMixin, Statistics
+from flask_statistics.asking.filters import VISIT_DIMENSIONS
 from flask_statistics.asking.metrics import METRICS
 from flask_statistics.cli import statistics_cli
 from flask_statistics.config import PREFIX, SETTINGS
 from flask_statistics.fields import FIELDS
+from flask_statistics.pages.panels import PANELS, Panel
 from flask_statistics.state import get_state
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +50,7 @@ def tables() -> ModuleType:
 # ---- complete -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["settings.md", "fields.md"])
+@pytest.mark.parametrize("name", ["settings.md", "fields.md", "privacy.md"])
 def test_tables_are_the_codes(tables: ModuleType, name: str) -> None:
     """Run `python tools/document_tables.py` when this fails."""
     text = read(f"docs/{name}")
@@ -85,18 +87,40 @@ def test_metric_is_documented(metric: Any) -> None:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    assert isinstance(statistics_cli, click.Group)
-    yield from statistics_cli.commands.items()
+    """Yield each command with its words, as ``archive build``: those imported late, too."""
+    context = click.Context(statistics_cli)
+    for name in statistics_cli.list_commands(context):
+        command = statistics_cli.get_command(context, name)
+        assert command
+        yield name, command
+        for part, inner in getattr(command, "commands", {}).items():
+            yield f"{name} {part}", inner
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()), ids=str)
 def test_command_is_documented(name: str, command: click.Command) -> None:
-    """Each command and each of its options is in docs/commands.md."""
+    """Each command is in docs/commands.md, and with its options there or in its own document."""
     text = read("docs/commands.md")
-    assert f"flask statistics {name}" in text
+    assert f"flask statistics {name.partition(' ')[0]}" in text
+    text += read("docs/owning.md") + read("docs/archive.md")
+    assert f"statistics {name}" in text
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert any(option in text for option in parameter.opts), parameter.name
+
+
+@pytest.mark.parametrize("dimension", [*VISIT_DIMENSIONS, "event", "prop.<name>"])
+def test_dimension_is_documented(dimension: str) -> None:
+    """Each dimension that is no recorded column has a row in docs/query.md."""
+    assert re.search(rf"^\|[^|]*`{re.escape(dimension)}`", read("docs/query.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_panel_is_documented(panel: Panel) -> None:
+    """docs/dashboard.md lists each panel."""
+    text = read("docs/dashboard.md")
+    (listed,) = re.findall(r"^- \*\*Panels\*\*:(.*?)\. A click", text, re.DOTALL | re.MULTILINE)
+    assert panel.label.lower() in " ".join(listed.split())
 
 
 @pytest.mark.parametrize(
@@ -235,7 +259,15 @@ def test_readme_views(names: dict[str, Any]) -> None:
     client = names["app"].test_client()
     assert client.get("/ping").text == "pong"
     client.get("/search?q=green+tea")
-    assert rows(names, "path", "tenant", "track_var") == [("/search", "acme", '{"words": 2}')]
+    assert client.post("/signup").text == "welcome"
+    assert rows(names, "path", "tenant", "track_var") == [
+        ("/search", "acme", '{"words": 2}'),
+        ("/signup", "acme", None),
+    ]
+    event = get_state(app).tables.event.c
+    with app.app_context():
+        found = names["db"].session.execute(sa.select(event.name, event.properties, event.revenue))
+        assert [tuple(row) for row in found] == [("signup", '{"plan": "pro"}', 9.0)]
 
 
 def test_readme_settings(names: dict[str, Any]) -> None:
@@ -245,6 +277,13 @@ def test_readme_settings(names: dict[str, Any]) -> None:
     config = get_state(names["app"]).config
     assert str(config.timezone) == "Europe/Berlin"
     assert config.mask_ip == (24, 48)
+
+
+def test_readme_archive(names: dict[str, Any]) -> None:
+    """The setting of the README switches the archive on."""
+    exec(code("README.md", "archive"), names)
+    Statistics(names["app"], names["db"], model(names))
+    assert str(get_state(names["app"]).config.archive).endswith("statistics-archive")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from example_app.catalogue import POSTS, TEAS, fill_shelves
 from example_app.extensions import db
 from example_app.models import Order, Request, User
 from example_app.traffic import made_up_traffic
-from flask_statistics.recording.record import RECORD
+from flask_statistics.recording.record import RECORD, TrackedRecord
 from tests.example_shop import close, make_shop
 
 NOON = datetime(2026, 3, 12, 12)
@@ -232,6 +232,14 @@ def test_traffic_is_plausible(shop: Flask) -> None:
     assert {200, 301, 302, 304, 404, 500} <= {record["status_code"] for record in records}
     assert any("timed out" in (record["exception"] or "") for record in records)
     assert {"/tea/<slug>", None} <= {record["route"] for record in records}
+
+
+def test_traffic_has_events(shop: Flask) -> None:
+    """People put teas into the cart and buy some, with what they pay."""
+    records = made_up_traffic(shop, days=3, seed=1, now=NOON)
+    events = [e for r in records if isinstance(r, TrackedRecord) for e in r.tracked.events]
+    assert {event.name for event in events} == {"cart", "purchase"}
+    assert all((event.revenue or 0) > 0 for event in events if event.name == "purchase")
 
 
 def test_seed_says_that_it_is_made_up(empty_shop: Flask) -> None:

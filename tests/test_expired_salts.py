@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +64,19 @@ def test_whoever_looks_destroys_them(
     assert salts(host) == 0
 
 
+def _same(moment: datetime) -> datetime:
+    return moment
+
+
 def test_salts_are_looked_for_once_an_hour(
     make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dashboard costs no statement more in between."""
     host = make_host(settings=WITHOUT_RECORDING)
-    for now, left in ((10.0, 0), (3609.0, 1), (3610.0, 0)):
-        monkeypatch.setattr("flask_statistics.state.monotonic", partial(float, now))
+    begin = datetime(2024, 3, 10)
+    for seconds, left in ((0, 0), (3599, 1), (3600, 0)):
+        now = begin + timedelta(seconds=seconds)
+        monkeypatch.setattr("flask_statistics.recording.visitors.utc_now", partial(_same, now))
         add_salt(host)
         open_dashboard(host)
         assert salts(host) == left

@@ -581,6 +581,18 @@ def test_a_field_that_the_model_lacks(app: Flask, db: SQLAlchemy, model: Any) ->
         ("VISIT_TIMEOUT", 0, "seconds between 1 and 86400"),
         ("VISIT_TIMEOUT", "30m", "seconds between 1 and 86400"),
         ("DURABILITY", "disk", "'memory'"),
+        ("RESPECT_DNT", True, "None or 'exclude' or 'anonymise'"),
+        *(("ARCHIVE", folder, "None, False, True or the path of a folder") for folder in ("", 1)),
+        *(
+            ("QUERY_TIMEOUT", seconds, "seconds between 0.1 and 3600")
+            for seconds in (0, None, "30", float("inf"))
+        ),
+        *(
+            (name, days, "None or a whole number of days between 1 and 36500")
+            for name in ("RETENTION_DAYS", "ARCHIVE_RETENTION_DAYS")
+            for days in (0, -1, 1.5, True, "90", 40_000)
+        ),
+        ("KEEPER", "no", "True or False"),
     ],
 )
 def test_a_setting_with_a_wrong_value(

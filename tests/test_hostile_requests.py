@@ -498,12 +498,17 @@ def test_secrets_in_an_exception(host: Host, text: str) -> None:
     assert exception.startswith(f"ValueError('{text[:3]}")
 
 
-@pytest.mark.parametrize("text", ["a" * 2**20, "a://" * 2**18, "?a=" * 2**18, "//@" * 2**18])
+@pytest.mark.parametrize("text", ["a", "a://", "?a=", "//@"])
 def test_secrets_are_looked_for_in_linear_time(text: str) -> None:
-    """A megabyte of what looks like a URL takes less than a second."""
-    began = time.process_time()
-    Secrets(["token"]).redact_text(text + "?token=geheim")
-    assert time.process_time() - began < 1
+    """Sixteen times as much of what looks like a URL takes sixteen times as long, not 256."""
+
+    def seconds(repeated: int) -> float:
+        began = time.thread_time()
+        Secrets(["token"]).redact_text(text * repeated + "?token=geheim")
+        return time.thread_time() - began
+
+    few = min(seconds(2**14) for _ in range(3))
+    assert seconds(2**18) < 80 * few
 
 
 @pytest.mark.parametrize("kind", ["constraint", "value"])

@@ -23,7 +23,15 @@ from flask_statistics.classic import describe_rows, shorten_texts
 from tests.example_shop import make_shop
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"statistics_imported", "statistics_live", "statistics_salt"}
+OURS = {
+    "statistics_change",
+    "statistics_event",
+    "statistics_imported",
+    "statistics_live",
+    "statistics_salt",
+    "statistics_state",
+    "statistics_visit",
+}
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:72.0) Gecko/20100101 Firefox/72.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 

@@ -145,7 +145,10 @@ def test_unknown_bucket() -> None:
     """An unknown interval is refused with those that there are."""
     with pytest.raises(QueryError) as refused:
         period("2024-01-01", "2024-01-01").buckets("minute")
-    assert str(refused.value) == "interval: 'minute' is none of hour, day, week, month, year"
+    assert (
+        str(refused.value)
+        == "interval: 'minute' is none of hour, day, week, week-sunday, month, year"
+    )
 
 
 def test_start_after_end() -> None:

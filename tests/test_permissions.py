@@ -31,6 +31,7 @@ NEEDS = {
     "statistics.api_breakdown": "view",
     "statistics.api_requests": "view",
     "statistics.api_status": "view",
+    "statistics.export": "export",
 }
 ARGUMENTS = {"filename": "style.css", "dimension": "path"}
 ADDRESS = "198.51.100.77"
@@ -43,7 +44,8 @@ def endpoints(app: Flask) -> set[str]:
 
 def url_of(app: Flask, endpoint: str) -> str:
     (rule,) = app.url_map.iter_rules(endpoint)
-    built = rule.build(ARGUMENTS, append_unknown=False)
+    file = {"dimension": "path.csv"} if endpoint.endswith(".export") else {}
+    built = rule.build(ARGUMENTS | file, append_unknown=False)
     assert built
     return built[1]
 
@@ -107,7 +109,9 @@ def test_open_in_debug_and_testing(make_host: MakeHost, flag: str) -> None:
 def test_public_allows_view_only(make_host: MakeHost) -> None:
     """STATISTICS_PUBLIC shows the pages without personal data."""
     host = make_host(settings={"STATISTICS_PUBLIC": True})
-    assert statuses(host) == {200}
+    assert open_all(host) == {
+        endpoint: 200 if needed == "view" else 403 for endpoint, needed in NEEDS.items() if needed
+    }
     assert not personal_is_shown(host)
 
 
@@ -226,7 +230,7 @@ def test_permission_f_is_asked_once_a_request(make_host: MakeHost) -> None:
     host = make_host(permission_f=permission_f)
     add_rows(host, row(path="/x"))
     assert host.open(f"/statistics/?{RANGE}&path=/x").status_code == 200
-    assert sorted(asked) == ["personal", "view"]
+    assert sorted(asked) == ["manage", "personal", "view"]
 
 
 def test_every_request_is_asked_anew(make_host: MakeHost) -> None:

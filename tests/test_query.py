@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from flask_statistics.asking.filters import (
@@ -18,9 +22,11 @@ from flask_statistics.asking.filters import (
     Like,
     Terms,
     available_dimensions,
+    is_personal,
     read_filter,
 )
 from flask_statistics.asking.metrics import METRICS
+from flask_statistics.asking.period import BUCKETS
 from flask_statistics.asking.query import DEFAULT_LIMIT, PARAMETERS, Period, Query, query_from_args
 from flask_statistics.errors import QueryError
 from flask_statistics.fields import BY_NAME as FIELDS
@@ -103,6 +109,10 @@ ROUND_TRIPS: list[Pairs] = [
     [("bots", "only"), ("interval", "month"), ("sort", "-visitors")],
     [("limit", "20"), ("page", "3")],
     [("page", "7")],
+    [("offset", "7"), ("limit", "5")],
+    [("tz", "America/New_York"), ("interval", "week-sunday")],
+    [("group", "browser"), ("limit", "3")],
+    [("group", "prop.plan,event"), ("prop.plan", "!pro"), ("event", "sign*")],
     [("metric", "hits"), ("metric", "visitors")],
     [("browser", "Firefox*"), ("path", "/blog/*"), ("browser", "!Firefox 1*"), ("country", "")],
     [("status_code", "5xx"), ("country", "!"), ("path", "!/a&b=c d%20é"), ("size", ">1.5")],
@@ -114,9 +124,68 @@ def test_round_trip(args: Pairs) -> None:
     """What is printed is read back to the same query."""
     query, _ = read(("start", "2024-01-01"), ("end", "2024-01-31"), *args)
     assert read(*query.to_args())[0] == query
-    assert sorted(query.to_args()) == sorted(
-        [("start", "2024-01-01"), ("end", "2024-01-31"), *args]
+    zone = [] if "tz" in dict(args) else [("tz", "UTC")]
+    given = [("start", "2024-01-01"), ("end", "2024-01-31"), *zone, *args]
+    assert sorted(query.to_args()) == sorted(given)
+
+
+def texts() -> st.SearchStrategy[str]:
+    return st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@st.composite
+def queries(draw: Any) -> Query:
+    """Draw a query as Python may build it: with one filter a dimension, each of some values."""
+    values = {"path": texts(), "event": texts(), "prop.a.b": texts(), "bot": st.just("!")}
+    values |= {"visit_page_views": st.sampled_from(["1", ">2", "!3..5", ""])}
+    names = draw(st.lists(st.sampled_from(sorted(values)), unique=True))
+    filters = tuple(
+        Filter(name, tuple(draw(st.lists(values[name], min_size=1, max_size=3)))) for name in names
     )
+    start = draw(st.dates(date(1, 1, 1), date(9999, 12, 1)))
+    end = draw(st.dates(start, date(9999, 12, 31)))
+    some = st.sampled_from
+    return Query(
+        period=Period(start, end, draw(some([UTC, ZoneInfo("Asia/Kathmandu")]))),
+        filters=filters,
+        group_by=draw(some([(), ("path",), ("event", "prop.x"), ("exit_path", "browser")])),
+        metrics=draw(some([(), ("hits",), ("visits", "revenue")])),
+        bucket=draw(some([None, *BUCKETS])),
+        order=draw(some([None, "value", "-hits"])),
+        limit=draw(st.none() | st.integers(1, 1000)),
+        offset=draw(st.integers(0, 10**6)),
+        include_bots=draw(some([None, "0", "1", "only"])),
+        time_zone=draw(some([None, ZoneInfo("America/New_York"), ZoneInfo("Etc/GMT+5")])),
+    )
+
+
+@given(queries())
+@settings(max_examples=300, deadline=None)
+@example(Query(Period(date(1, 1, 1), date(1, 1, 1), UTC), offset=7, limit=7))
+def test_every_query_is_read_back(query: Query) -> None:
+    """Whatever Python asks, its parameters say the same, also when they went through a URL."""
+    printed = parse_qsl(urlencode(query.to_args()), keep_blank_values=True)
+    assert read(*printed)[0] == query
+
+
+def test_time_zone() -> None:
+    """The zone of a URL decides where today's days begin, and what they are compared with."""
+    query, comparison = read(("tz", "Asia/Tokyo"))
+    assert query.time_zone == query.period.zone == ZoneInfo("Asia/Tokyo")
+    assert query.period.end == date(2024, 3, 11)
+    assert comparison is not None
+    assert comparison.zone == ZoneInfo("Asia/Tokyo")
+
+
+def test_time_zone_of_a_period() -> None:
+    """A query's zone is its period's, whichever of the two is given."""
+    berlin, day = ZoneInfo("Europe/Berlin"), date(2024, 1, 1)
+    query = Query(Period(day, day, UTC), time_zone=berlin)
+    assert query.period.zone == berlin
+    assert query == Query(Period(day, day, berlin))
+    assert query.replace(limit=1).time_zone == berlin
+    assert query.replace(period=Period(day, day, UTC)).time_zone == UTC
+    assert query.replace(time_zone=UTC).period == Period(day, day, UTC)
 
 
 def test_werkzeugs_arguments() -> None:
@@ -187,6 +256,8 @@ def test_terms(dimension: str, value: str, term: object) -> None:
 
 
 NO_DATE = "is not a date such as 2024-01-31"
+NO_ZONE = "is not a time zone such as Europe/Berlin or UTC"
+NO_NAME = "is no name of a property: 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"
 NO_NUMBER = "is not a number, >1.5, <=3 or 500..599"
 
 
@@ -209,7 +280,22 @@ NO_NUMBER = "is not a number, >1.5, <=3 or 500..599"
             "compare: 2024-01-02 is after the end, 2024-01-01",
         ),
         ("bots", "2", "bots: '2' is none of 0, 1, only"),
-        ("interval", "minute", "interval: 'minute' is none of hour, day, week, month, year"),
+        (
+            "interval",
+            "minute",
+            "interval: 'minute' is none of hour, day, week, week-sunday, month, year",
+        ),
+        ("tz", "Mars/Olympus", f"tz: 'Mars/Olympus' {NO_ZONE}"),
+        ("tz", "../../etc/passwd", f"tz: '../../etc/passwd' {NO_ZONE}"),
+        ("tz", "x" * 10**6, f"tz: '{'x' * 60}…' {NO_ZONE}"),
+        ("tz", "posixrules\0", f"tz: 'posixrules\\x00' {NO_ZONE}"),
+        ("group", "browser,path,route", "group: 3 dimensions are more than 2"),
+        ("group", "browser,browser", "group: 'browser' is given 2 times"),
+        ("group", "date", "group: date is not a dimension"),
+        ("prop.", "x", f"prop.: '' {NO_NAME}"),
+        ("prop.größe", "x", f"prop.größe: 'größe' {NO_NAME}"),
+        ('prop."; DROP', "x", f"prop.\"; DROP: '\"; DROP' {NO_NAME}"),
+        ("visit_page_views", "one", f"visit_page_views: 'one' {NO_NUMBER}"),
         ("limit", "-1", "limit: '-1' is not a whole number between 1 and 1000"),
         ("limit", "0", "limit: '0' is not a whole number between 1 and 1000"),
         ("limit", "1e9", "limit: '1e9' is not a whole number between 1 and 1000"),
@@ -247,7 +333,9 @@ def test_bad_values(name: str, value: str, text: str) -> None:
 def test_unknown_parameter() -> None:
     """An unknown parameter is refused with the dimensions that there are."""
     text = message(("colour", "red"), columns={"date", "path", "status_code", "track_var"})
-    assert text == "colour: 'colour' is unknown; dimensions are path, status_code"
+    assert text == (
+        "colour: 'colour' is unknown; dimensions are path, status_code, event, prop.<name>"
+    )
     assert len(message(("x" * 10**6, "red"))) < 2000
 
 
@@ -271,6 +359,21 @@ def test_too_many_filters() -> None:
     """Ten thousand parameters are refused."""
     args = [("path", f"/{number}") for number in range(10_000)]
     assert message(*args) == "path: there are more than 100 filter values"
+    assert message(*args[:500]) == "path: there are more than 100 filter values"
+
+
+def test_too_many_properties() -> None:
+    """Filters by many properties are refused: compiling them alone would take seconds."""
+    args = [(f"prop.p{number}", "x") for number in range(11)]
+    assert len(read(*args[:10])[0].filters) == 10
+    assert message(*args) == "prop.: there are filters of more than 10 properties"
+
+
+def test_page_and_offset() -> None:
+    """Which rows are skipped is said once."""
+    assert message(("page", "2"), ("offset", "3")) == (
+        "offset: page says already which rows are skipped"
+    )
 
 
 def test_comparison_before_year_1() -> None:
@@ -284,13 +387,16 @@ def test_comparison_before_year_1() -> None:
 
 
 def test_every_dimension_is_a_field_or_a_visits() -> None:
-    """Dimensions are the table of fields', as far as the model has them."""
+    """Dimensions are the table of fields', as far as the model has them, of visits and events."""
     everything = available_dimensions(set(FIELDS))
     assert set(everything) == {name for name, field in FIELDS.items() if field.dimension} | {
-        "entry_path",
-        "exit_path",
+        *("entry_path", "exit_path", "visit_page_views", "event"),
     }
-    assert list(available_dimensions({"path", "date"})) == ["path"]
+    assert list(available_dimensions({"path", "date"})) == ["path", "event"]
+    assert [name for name in everything if is_personal(name)] == [
+        name for name, field in FIELDS.items() if field.dimension and field.personal
+    ]
+    assert is_personal("prop.plan")
 
 
 def test_every_metric_and_parameter_is_documented() -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from flask_statistics import ConfigurationError
+from flask_statistics.recording import connections
 from flask_statistics.recording.record import RECORD
 
 MakeHost = Callable[..., Any]
@@ -142,3 +143,42 @@ def test_a_full_queue_is_said(make_host: MakeHost, caplog: pytest.LogCaptureFixt
     assert [entry.getMessage() for entry in caplog.records] == [
         "Requests are dropped, because more come than can be stored (STATISTICS_QUEUE_SIZE)."
     ]
+
+
+def test_a_process_that_is_frozen_while_it_stores(
+    make_host: MakeHost, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends its transaction, so that others go on; its rows are stored later."""
+    if database_url.startswith("sqlite"):
+        pytest.skip("nobody can take SQLite's locks away")
+    monkeypatch.setattr(connections, "IDLE", 1)
+    host = make_host(url=database_url)
+    serve(host)
+    host.rows()
+    storage = host.app.extensions["statistics"].make_storage()
+    with pytest.raises(sa.exc.DBAPIError), storage.transaction() as connection:  # noqa: PT012
+        storage.write(connection, storage.derive([record()]))
+        serve(host)
+        with host.app.app_context():
+            assert host.statistics.flush(30) is True
+        connection.exec_driver_sql("SELECT 1")
+    assert len(host.stored()) == 2
+    with storage.transaction() as connection:
+        storage.write(connection, storage.derive([record()]))
+    assert len(host.stored()) == 3
+
+
+def test_the_hosts_connections_may_be_idle(make_host: MakeHost, database_url: str) -> None:
+    """What ends a transaction of ours is no setting of the connection any more."""
+    host = make_host(url=database_url)
+    serve(host)
+    host.rows()
+    asked = {
+        "sqlite": "SELECT 0",
+        "postgresql": "SHOW idle_in_transaction_session_timeout",
+        "mysql": "SELECT @@idle_transaction_timeout",
+        "mariadb": "SELECT @@idle_transaction_timeout",
+    }
+    with host.engine.connect() as connection:
+        found = connection.exec_driver_sql(asked[connection.dialect.name]).scalar_one()
+    assert int(found) == 0

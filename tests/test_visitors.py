@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from flask_statistics.recording import visitors
 from flask_statistics.recording.visitors import Salts
+from tests.test_storage import record
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -55,6 +55,12 @@ def salts(host: Host) -> list[dict[str, Any]]:
     with host.engine.connect() as connection:
         found = connection.execute(sa.select(table).order_by(table.c.day)).mappings()
         return [dict(row) for row in found]
+
+
+def who(host: Host) -> dict[str, Any]:
+    """Return what the visitor of the first request was computed from."""
+    row = host.stored()[0]
+    return {name: row[name] for name in ("remote_address", "user_agent")}
 
 
 def another_worker(host: Host) -> None:
@@ -176,11 +182,6 @@ def test_salts_are_destroyed_without_visitors(
     assert len(salts(host)) == 1
     clock.advance(hours=49)
     recorder = host.app.extensions["statistics"].recorder
-    later = visitors.LIFETIME.total_seconds()
-    monkeypatch.setattr(
-        "flask_statistics.recording.recorder.monotonic",
-        lambda real=recorder._salts_checked: real + later,
-    )
     recorder.work()
     assert salts(host) == []
 
@@ -290,12 +291,13 @@ def test_a_worker_that_missed_some_requests(
     """A worker that last saw the visitor long ago asks again before it begins a new visit."""
     host = make_host(url=database_url)
     first = visit(host)["visit"]
-    table = host.Request.__table__
-    with host.engine.begin() as connection:
-        stored = connection.execute(sa.select(table)).mappings().one()
-        seen_elsewhere = {**stored, "date": NOW + timedelta(minutes=25)}
-        del seen_elsewhere["id"]
-        connection.execute(table.insert().values(**seen_elsewhere))
+    mine = host.app.extensions["statistics"].recorder
+    elsewhere = mine._make_storage()
+    seen_elsewhere = record(date=clock.seconds() + 25 * 60, host="localhost", **who(host))
+    rows = elsewhere.derive([seen_elsewhere])
+    with elsewhere.transaction() as connection:
+        elsewhere.write(connection, rows)
+    assert host.rows()[-1]["visit"] == first
     clock.advance(minutes=50)
     assert visit(host)["visit"] == first
 

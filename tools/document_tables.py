@@ -20,7 +20,7 @@ import sqlalchemy as sa  # noqa: E402 - after the path was set
 from flask_statistics.config import PREFIX, SECRET_NAMES, SETTINGS  # noqa: E402
 from flask_statistics.fields import FIELDS  # noqa: E402
 
-DOCUMENTS = ("settings.md", "fields.md")
+DOCUMENTS = ("settings.md", "fields.md", "privacy.md")
 _PLACE = re.compile(
     r"(<!-- written by tools/document_tables.py: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL
 )
@@ -62,11 +62,25 @@ def _fields() -> str:
     return "\n".join(rows)
 
 
+def _stored() -> str:
+    rows = ["| column | what | can tell about one person |", "|---|---|---|"]
+    rows += [
+        f"| `{f.name}` | {_cell(f.help)} | {'yes: personal' if f.personal else ''} |"
+        for f in sorted(FIELDS, key=lambda field: not field.personal)
+    ]
+    return "\n".join(rows)
+
+
 def _secret_names() -> str:
     return textwrap.fill(", ".join(f"`{name}`" for name in SECRET_NAMES), 95) + "."
 
 
-_TABLES = {"settings": _settings, "fields": _fields, "secret names": _secret_names}
+_TABLES = {
+    "settings": _settings,
+    "fields": _fields,
+    "stored": _stored,
+    "secret names": _secret_names,
+}
 
 
 def written(document: str) -> str:

@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from .constructs import exact
 from .metrics import Columns, Expression, Metric, page_view
+from .percentiles import find_percentiles
 from .selection import Selection
+from .visits import whole_visits
 
 #: Raw figures by the names of metrics, by the values of the keys.
 Groups = dict[tuple[Any, ...], dict[str, Any]]
-SOURCES = ("requests", "ranks", "visits")
+SOURCES = ("requests", "ranks", "visits", "events")
 
 
 def aggregate(
@@ -21,9 +23,12 @@ def aggregate(
 ) -> sa.Select[Any]:
     """Return the statement that computes metrics of one source for each group.
 
-    :param last: adds when the group was last seen; of requests only.
+    :param last: adds when the group was last seen; of requests and events only.
     """
-    make = {"requests": _requests, "ranks": _ranks, "visits": _visits}[source]
+    cells = selection.tables.cells
+    if source == "requests" and cells is not None and selection.shown is None:
+        return cells.aggregate(selection, metrics, last=last)
+    make = {"requests": _requests, "ranks": _ranks, "visits": _visits, "events": _events}[source]
     keys, columns, rows = make(selection)
     figures = [metric.expression(columns).label(metric.name) for metric in metrics]
     if last:
@@ -41,8 +46,11 @@ def _requests(selection: Selection) -> _Source:
 
 
 def _ranks(selection: Selection) -> _Source:
-    """Rows with their place in the order of response times of their group."""
-    keys, columns, _ = selection.rows()
+    """Rows with their place in the order of response times of their group, where the database
+    needs that for percentiles."""
+    keys, columns, rows = selection.rows()
+    if selection.tables.columnar:
+        return keys, columns, rows
     value = columns["response_time"]
     over: dict[str, Any] = {"partition_by": keys} if keys else {}
     ranked = (
@@ -59,36 +67,33 @@ def _ranks(selection: Selection) -> _Source:
 
 
 def _visits(selection: Selection) -> _Source:
-    """Visits with a page view among the rows; their figures are of the whole visit.
+    """Visits with a page view or event among what is shown; their figures are of the whole visit.
 
     A visit that was found by one of its pages did not bounce because of the filter.
     """
-    whole = _whole_visits(selection.everything)
+    whole = whole_visits(selection.tables, selection.query)
     if selection.is_whole:
         return _split(whole, 0)
     keys, columns, _ = selection.rows()
-    names = [key.label(f"key_{number}") for number, key in enumerate(keys)]
-    visit = exact(columns["visit"]).label("visit")
     viewed = page_view(columns), columns["visit"].is_not(None)
-    found = sa.select(*names, visit).where(*viewed).distinct().subquery()
-    joined = found.join(whole, found.c.visit == whole.c.visit)
-    return [found.c[name.name] for name in names], dict(whole.c), joined
+    found = _found(keys, columns["visit"]).where(*viewed)
+    if selection.tables.events is None:
+        shown = found.distinct().subquery()
+    else:
+        keys, columns, _ = selection.event_rows()
+        tracked = _found(keys, columns["visit"]).where(columns["visit"].is_not(None))
+        shown = sa.union(found, tracked).subquery()
+    joined = shown.join(whole, shown.c.visit == whole.c.visit)
+    return [shown.c[f"key_{number}"] for number in range(len(keys))], dict(whole.c), joined
 
 
-def _whole_visits(selection: Selection) -> sa.Subquery:
-    _, columns, _ = selection.rows()
-    visit = exact(columns["visit"])
-    return (
-        sa.select(
-            visit.label("visit"),
-            sa.func.count().label("page_views"),
-            sa.func.min(columns["date"]).label("first"),
-            sa.func.max(columns["date"]).label("last"),
-        )
-        .where(page_view(columns), columns["visit"].is_not(None))
-        .group_by(visit)
-        .subquery()
-    )
+def _found(keys: Sequence[Expression], visit: Expression) -> sa.Select[Any]:
+    names = [key.label(f"key_{number}") for number, key in enumerate(keys)]
+    return sa.select(*names, exact(visit).label("visit"))
+
+
+def _events(selection: Selection) -> _Source:
+    return selection.event_rows()
 
 
 def _split(rows: sa.Subquery, keys: int) -> _Source:
@@ -105,17 +110,29 @@ def collect(
     """Return the metrics of each group; what a group has nothing of is missing from its dict."""
     found: Groups = {}
     metrics = list(metrics)
+    dated = ("requests", "events") if selection.lists_events else ("requests",)
     for source in SOURCES:
         chosen = [metric for metric in metrics if metric.source == source]
-        of_requests = last and source == "requests"
-        if chosen or of_requests:
-            statement = aggregate(selection, source, chosen, last=of_requests)
+        if source == "events" and selection.tables.events is None:
+            continue
+        percentiles = None
+        if chosen and source == "ranks" and not selection.tables.columnar:
+            percentiles = find_percentiles(connection, selection, chosen)
+        if percentiles:
+            for key, values in percentiles.items():
+                found.setdefault(key, {}).update(values)
+        elif chosen or (last and source in dated):
+            statement = aggregate(selection, source, chosen, last=last and source in dated)
             merge(found, connection.execute(statement), len(selection.keys))
     return found
 
 
 def merge(found: Groups, result: sa.Result[Any], keys: int) -> None:
+    """Add figures to groups; of two dates that a group was last seen at, the later one counts."""
     for row in result:
         values = list(zip(result.keys(), row, strict=True))
-        key = tuple(value for _, value in values[:keys])
-        found.setdefault(key, {}).update(values[keys:])
+        group = found.setdefault(tuple(value for _, value in values[:keys]), {})
+        before = group.get("last")
+        group.update(values[keys:])
+        if before is not None:
+            group["last"] = max(before, group["last"])

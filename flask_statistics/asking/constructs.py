@@ -20,6 +20,12 @@ def _arguments(element: Element, compiler: SQLCompiler, options: dict[str, Any])
     return [compiler.process(clause, **options) for clause in element.clauses]
 
 
+def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a column as a text: enumerations, JSON and types of the host's own are none."""
+    plain = isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum)
+    return column if plain else sa.cast(column, sa.Text)
+
+
 class exact(Element):  # noqa: N801
     """A text that is compared, grouped and sorted by its characters: case and trailing spaces
     count, the order is that of Unicode's code points.
@@ -110,6 +116,18 @@ def _ratio_postgresql(element: ratio, compiler: SQLCompiler, **options: Any) -> 
     return f"(CAST({dividend} AS DOUBLE PRECISION) / NULLIF({divisor}, 0))"
 
 
+class nearest_rank(Element):  # noqa: N801
+    """The smallest value whose cumulative share is at least a percentage: arguments are the value
+    and one of :data:`PERCENTAGES`. Where :attr:`.source.Source.columnar` holds only."""
+
+    inherit_cache = True
+    type = sa.Double()
+
+
+#: The percentages of percentiles; databases compute all of them at once.
+PERCENTAGES = (50, 95, 99)
+
+
 class seconds_between(Element):  # noqa: N801
     """Seconds from one moment to another, with their fraction."""
 
@@ -191,6 +209,11 @@ class _start_of_week(_Start):  # noqa: N801
     unit, length = "week", 10
 
 
+class _start_of_week_from_sunday(_Start):  # noqa: N801
+    inherit_cache = True
+    unit, length = "week-sunday", 10
+
+
 class _start_of_month(_Start):  # noqa: N801
     inherit_cache = True
     unit, length = "month", 7
@@ -204,7 +227,10 @@ class _start_of_year(_Start):  # noqa: N801
 #: The start of a bucket by its length, each a function of a local moment.
 STARTS: dict[str, type[_Start]] = {
     start.unit: start
-    for start in (_start_of_hour, _start_of_day, _start_of_week, _start_of_month, _start_of_year)
+    for start in (
+        *(_start_of_hour, _start_of_day, _start_of_week, _start_of_week_from_sunday),
+        *(_start_of_month, _start_of_year),
+    )
 }
 
 
@@ -213,12 +239,17 @@ def _start_sqlite(element: _Start, compiler: SQLCompiler, **options: Any) -> str
     (moment,) = _arguments(element, compiler, options)
     if element.unit == "week":
         return f"date(substr({moment}, 1, 10), 'weekday 0', '-6 days')"
+    if element.unit == "week-sunday":
+        return f"date(substr({moment}, 1, 10), '-6 days', 'weekday 0')"
     return f"substr({moment}, 1, {element.length})"
 
 
 @compiles(_Start, "postgresql")
 def _start_postgresql(element: _Start, compiler: SQLCompiler, **options: Any) -> str:
     (moment,) = _arguments(element, compiler, options)
+    if element.unit == "week-sunday":
+        day = "INTERVAL '1 day'"
+        return f"(date_trunc('week', {moment} + {day}) - {day})"
     return f"date_trunc('{element.unit}', {moment})"
 
 
@@ -227,4 +258,38 @@ def _start_mariadb(element: _Start, compiler: SQLCompiler, **options: Any) -> st
     (moment,) = _arguments(element, compiler, options)
     if element.unit == "week":
         return f"DATE({moment} - INTERVAL WEEKDAY({moment}) DAY)"
+    if element.unit == "week-sunday":
+        return f"DATE({moment} - INTERVAL (DAYOFWEEK({moment}) - 1) DAY)"
     return f"LEFT({moment}, {element.length})"
+
+
+class as_stored(Element):  # noqa: N801
+    """A moment as a column of dates would have stored it: arguments are the moment and anything
+    of the column's type. MariaDB's DATETIME cuts the fraction of a second where it was declared
+    without one.
+    """
+
+    inherit_cache = True
+    type = sa.DateTime()
+
+
+@compiles(as_stored)
+def _as_stored(element: as_stored, compiler: SQLCompiler, **options: Any) -> str:
+    return _arguments(element, compiler, options)[0]
+
+
+@compiles(as_stored, "sqlite")
+def _as_stored_sqlite(element: as_stored, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite compares texts, which some hosts have stored without a fraction.
+    moment, column = element.clauses
+    text = compiler.process(moment, **options)
+    form = getattr(column.type.dialect_impl(compiler.dialect), "_storage_format", "microsecond")
+    return text if "microsecond" in form else f"substr({text}, 1, 19)"
+
+
+@compiles(as_stored, "mysql", "mariadb")
+def _as_stored_mariadb(element: as_stored, compiler: SQLCompiler, **options: Any) -> str:
+    moment, column = element.clauses
+    digits = getattr(column.type.dialect_impl(compiler.dialect), "fsp", None) or 0
+    text = compiler.process(moment, **options)
+    return text if digits == 6 else f"CAST({text} AS DATETIME({digits}))"

@@ -8,8 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import sqlalchemy as sa
+
 from ..errors import QueryError
-from ..fields import BY_NAME, Field, text
+from ..fields import BY_NAME, PERSONAL, Field, text
 
 #: Values of all filters of one query together.
 MOST_VALUES = 100
@@ -18,14 +20,35 @@ LONGEST_VALUE = 4096
 #: Characters of all patterns of one query together: databases match them in quadratic time.
 LONGEST_PATTERNS = 500
 
+#: Properties that one query may filter by: each is a long condition, compiled anew and asked of
+#: the JSON of every row.
+MOST_PROPERTIES = 10
+#: Dimensions that one query may group by.
+MOST_DIMENSIONS = 2
+
 #: Dimensions that every request has from its visit: no columns, but columns make them.
 VISIT_DIMENSIONS: dict[str, Field] = {
     "entry_path": Field("entry_path", text(1024), "derived", "Entry page",
                         "The path of the first page view of the visit."),
     "exit_path": Field("exit_path", text(1024), "derived", "Exit page",
                        "The path of the last page view of the visit."),
+    "visit_page_views": Field("visit_page_views", sa.Integer, "derived", "Pages of the visit",
+                              "The page views of the visit within the period.", kind="number"),
 }  # fmt: skip
-_VISIT_NEEDS = ("path", "visit", "method", "status_code")
+_VISIT = ("visit", "method", "status_code")
+_VISIT_NEEDS = {
+    "entry_path": ("path", *_VISIT),
+    "exit_path": ("path", *_VISIT),
+    "visit_page_views": _VISIT,
+}
+EVENT = Field(
+    "event", text(128), "derived", "Event", "The names of the events tracked in the request."
+)
+#: What dimensions of properties begin with: ``prop.plan``.
+PROPERTY = "prop."
+#: Names in ASCII: others stand in JSON as they are or escaped, and not every database sees that
+#: these are one name.
+_PROPERTY_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 _NUMBER = r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,3})?"
 _COMPARED = re.compile(rf"(>=|<=|>|<)?({_NUMBER})")
@@ -85,27 +108,70 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
+def property_name(dimension: str) -> str | None:
+    """Return the name of the property that a dimension stands for; None for another one."""
+    return dimension.removeprefix(PROPERTY) if dimension.startswith(PROPERTY) else None
+
+
+def is_personal(dimension: str) -> bool:
+    """Whether a dimension can tell about one person, as what a host tracks may: then only those
+    who may see personal data may filter or group by it."""
+    return dimension in PERSONAL or dimension.startswith(PROPERTY)
+
+
 def find_dimension(parameter: str, name: str, columns: Collection[str]) -> Field:
     """Return the field of a dimension that the model has.
 
     :raises QueryError: for ``parameter``, when there is no such dimension here.
     """
-    field = BY_NAME.get(name) or VISIT_DIMENSIONS.get(name)
+    field = _find(parameter, name)
     if field is None:
-        known = ", ".join(available_dimensions(columns))
+        known = ", ".join([*available_dimensions(columns), f"{PROPERTY}<name>"])
         raise QueryError(parameter, f"{shown(name)} is unknown; dimensions are {known}")
     if not field.dimension:
         raise QueryError(parameter, f"{name} is not a dimension")
-    for needed in _VISIT_NEEDS if name in VISIT_DIMENSIONS else (name,):
+    for needed in _VISIT_NEEDS.get(name, (name,) if name in BY_NAME else ()):
         if needed not in columns:
             raise QueryError(parameter, f"the model has no column {needed}")
     return field
 
 
+def _find(parameter: str, name: str) -> Field | None:
+    prop = property_name(name)
+    if prop is None:
+        return EVENT if name == EVENT.name else BY_NAME.get(name) or VISIT_DIMENSIONS.get(name)
+    if not _PROPERTY_NAME.fullmatch(prop):
+        raise QueryError(
+            parameter,
+            f"{shown(prop)} is no name of a property: 1 to 64 of a-z, A-Z, 0-9, _, -, . and :",
+        )
+    help_ = f"The property {prop} of the request's variables or of an event tracked in it."
+    return Field(name, sa.Text, "derived", prop, help_, personal=True)
+
+
+def read_dimensions(parameter: str, text: str, columns: Collection[str]) -> tuple[str, ...]:
+    """Return the one or two dimensions that are named with a comma between.
+
+    :raises QueryError: for ``parameter``, when they cannot be grouped by.
+    """
+    names = tuple(text.split(","))
+    if len(names) > MOST_DIMENSIONS:
+        raise QueryError(parameter, f"{len(names)} dimensions are more than {MOST_DIMENSIONS}")
+    if len(set(names)) != len(names):
+        raise QueryError(parameter, f"{shown(names[0])} is given {len(names)} times")
+    for name in names:
+        find_dimension(parameter, name, columns)
+    return names
+
+
 def available_dimensions(columns: Collection[str]) -> dict[str, Field]:
-    """Return the dimensions of a model with these columns, by name."""
-    found = {n: f for n, f in BY_NAME.items() if f.dimension and n in columns}
-    return found | VISIT_DIMENSIONS if all(name in columns for name in _VISIT_NEEDS) else found
+    """Return the dimensions of a model with these columns, by name; those of properties, whose
+    names nobody knows, are not among them."""
+    found = {name: field for name, field in BY_NAME.items() if field.dimension and name in columns}
+    for name, needs in _VISIT_NEEDS.items():
+        if all(needed in columns for needed in needs):
+            found[name] = VISIT_DIMENSIONS[name]
+    return found | {EVENT.name: EVENT}
 
 
 def read_filter(condition: Filter, columns: Collection[str]) -> Terms:

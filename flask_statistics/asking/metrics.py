@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from .constructs import exact, ratio, seconds_between
+from .constructs import as_text, exact, nearest_rank, ratio, seconds_between
 
 Expression = sa.ColumnElement[Any]
 #: The columns of the rows that are counted, by field name; ``person`` is whether a row counts
-#: in metrics of people. Of visits: ``page_views``, ``first``, ``last``.
+#: in metrics of people. Of visits: ``page_views``, ``events``, ``first``, ``last``. Of events:
+#: ``id`` and ``revenue``.
 Columns = Mapping[str, Expression]
 
 
@@ -30,9 +31,10 @@ class Metric:
     :ivar needs: the fields without which it cannot be known.
     :ivar people: whether bots are left out of it, unless the query says otherwise.
     :ivar better: the direction that is good news.
-    :ivar source: what it is computed over: requests, ranked requests, or visits.
+    :ivar source: what it is computed over: requests, ranked requests, visits, or events.
     :ivar expression: the aggregate over the columns of that source.
     :ivar count: whether it is a whole number that is 0, not unknown, where nothing was recorded.
+    :ivar total: whether it is 0, not unknown, where there is nothing to add up.
     """
 
     name: str
@@ -43,8 +45,9 @@ class Metric:
     expression: Callable[[Columns], Expression]
     people: bool = False
     better: Literal["up", "down"] | None = None
-    source: Literal["requests", "ranks", "visits"] = "requests"
+    source: Literal["requests", "ranks", "visits", "events"] = "requests"
     count: bool = False
+    total: bool = False
 
 
 def page_view(columns: Columns) -> Expression:
@@ -52,11 +55,11 @@ def page_view(columns: Columns) -> Expression:
     status = columns["status_code"]
     conditions = [
         columns["person"],
-        exact(columns["method"]) == "GET",
+        exact(as_text(columns["method"])) == "GET",
         sa.or_(status.between(200, 299), status == 304),
     ]
     if "mimetype" in columns:
-        conditions.append(exact(columns["mimetype"]) == "text/html")
+        conditions.append(exact(as_text(columns["mimetype"])) == "text/html")
     return sa.and_(*conditions)
 
 
@@ -91,6 +94,8 @@ def _percentile(percent: int) -> Callable[[Columns], Expression]:
     """The smallest value whose cumulative share is at least ``percent``: nearest rank."""
 
     def expression(columns: Columns) -> Expression:
+        if "place" not in columns:
+            return nearest_rank(columns["response_time"], sa.literal_column(str(percent)))
         reached = columns["place"] * 100 >= columns["amount"] * percent
         return sa.func.min(sa.case((reached, columns["response_time"])))
 
@@ -99,6 +104,11 @@ def _percentile(percent: int) -> Callable[[Columns], Expression]:
 
 def _duration(columns: Columns) -> Expression:
     return seconds_between(columns["first"], columns["last"])
+
+
+def _bounce(columns: Columns) -> Expression:
+    is_bounce = sa.and_(columns["page_views"] == 1, columns["events"] == 0)
+    return sa.case((is_bounce, 1), else_=0)
 
 
 def _of_visits(value: Callable[[Columns], Expression]) -> Callable[[Columns], Expression]:
@@ -124,18 +134,24 @@ METRICS: tuple[Metric, ...] = (
            "GET requests answered 2xx or 304 with text/html.",
            PAGE_VIEW, lambda columns: _count(page_view(columns)),
            people=True, better="up", count=True),
-    Metric("visits", "Visits", "count", "Visits with at least one page view.",
+    Metric("visits", "Visits", "count", "Visits with at least one page view or event.",
            VISIT, lambda columns: sa.func.count(),
            people=True, better="up", source="visits", count=True),
-    Metric("bounce_rate", "Bounce rate", "share", "The share of visits of one page view.",
-           VISIT, _of_visits(lambda columns: sa.case((columns["page_views"] == 1, 1), else_=0)),
-           people=True, better="down", source="visits"),
+    Metric("bounce_rate", "Bounce rate", "share",
+           "The share of visits of one page view and no event.",
+           VISIT, _of_visits(_bounce), people=True, better="down", source="visits"),
     Metric("visit_duration", "Visit duration", "seconds",
-           "The mean time from the first to the last page view of a visit.",
+           "The mean time from the first to the last page view or event of a visit.",
            VISIT, _of_visits(_duration), people=True, better="up", source="visits"),
     Metric("views_per_visit", "Views per visit", "number", "Page views of a visit, on average.",
            VISIT, _of_visits(lambda columns: columns["page_views"]),
            people=True, better="up", source="visits"),
+    Metric("events", "Events", "count", "Events that were tracked, those outside of requests too.",
+           (), lambda columns: sa.func.count(),
+           people=True, better="up", source="events", count=True),
+    Metric("revenue", "Revenue", "number", "The revenue of all events together.",
+           (), lambda columns: sa.func.sum(columns["revenue"]),
+           people=True, better="up", source="events", total=True),
     Metric("response_time", "Response time, mean", "seconds", "The mean response time.",
            ("response_time",), _mean("response_time"), better="down"),
     _percentile_metric(50),

@@ -9,18 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ..errors import QueryError
 
-#: The lengths that a chart's bucket may have, shortest first, in seconds on average.
-BUCKETS = {"hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746, "year": 31_556_952}
+#: The lengths that a chart's bucket may have, shortest first, in seconds on average; weeks begin
+#: on Monday unless they say otherwise.
+BUCKETS = {
+    "hour": 3600,
+    "day": 86_400,
+    "week": 604_800,
+    "week-sunday": 604_800,
+    "month": 2_629_746,
+    "year": 31_556_952,
+}
 #: More points than this are no chart, and a heavy answer.
 MOST_BUCKETS = 10_000
 #: How many of its characters tell a bucket: of "2015-05-17 10:00:00", or its beginning.
-LABEL_LENGTH = {"hour": 13, "day": 10, "week": 10, "month": 7, "year": 4}
+LABEL_LENGTH = {"hour": 13, "day": 10, "week": 10, "week-sunday": 10, "month": 7, "year": 4}
 
 _DAY = timedelta(days=1)
 # No request was recorded outside of these years; there the offset of the nearer end is used.
@@ -126,6 +134,7 @@ class Period:
     """Days of a time zone, both included.
 
     :ivar until: an instant, naive UTC, at which it ends early; None where all days are whole.
+    :ivar since: an instant, naive UTC, at which it begins late.
     :raises QueryError: when ``start`` is after ``end``.
     """
 
@@ -133,6 +142,7 @@ class Period:
     end: date
     zone: ZoneInfo
     until: datetime | None = None
+    since: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.start > self.end:
@@ -143,12 +153,13 @@ class Period:
         """How many days of the calendar."""
         return (self.end - self.start).days + 1
 
-    @property
+    @cached_property
     def begins(self) -> datetime:
         """The first instant, naive UTC."""
-        return _day_begins(_segments(self.zone, self.start, self.start), self.start)
+        begins = _day_begins(_segments(self.zone, self.start, self.start), self.start)
+        return begins if self.since is None else max(begins, self.since)
 
-    @property
+    @cached_property
     def ends(self) -> datetime:
         """The first instant after it, naive UTC."""
         if self.end == date.max:
@@ -239,6 +250,8 @@ def _year_before(day: date) -> date:
 def _bucket_start(day: date, length: str) -> date:
     if length == "week":
         return day - _DAY * day.weekday()
+    if length == "week-sunday":
+        return day - _DAY * min(day.isoweekday() % 7, (day - date.min).days)
     if length == "month":
         return day.replace(day=1)
     return day.replace(month=1, day=1) if length == "year" else day
@@ -249,4 +262,6 @@ def _next_start(day: date, length: str) -> date:
         return day.replace(year=day.year + 1)
     if length == "month":
         return _bucket_start(day + 31 * _DAY, length)
+    if length == "week-sunday":
+        return day + _DAY * (7 - day.isoweekday() % 7)
     return day + (7 * _DAY if length == "week" else _DAY)

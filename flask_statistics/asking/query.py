@@ -10,10 +10,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..errors import QueryError
-from .filters import LONGEST_PATTERNS, MOST_VALUES, Filter, read_filter, shown
+from .filters import (
+    LONGEST_PATTERNS,
+    MOST_PROPERTIES,
+    MOST_VALUES,
+    PROPERTY,
+    Filter,
+    read_dimensions,
+    read_filter,
+    shown,
+)
 from .period import Period, check_bucket
 
 __all__ = ["DEFAULT_LIMIT", "PARAMETERS", "Filter", "Period", "Query", "query_from_args"]
@@ -23,15 +32,20 @@ DEFAULT_LIMIT = 100
 MOST_ROWS = 1000
 #: The highest page: its offset fits into 64 bits with any limit.
 LAST_PAGE = 10**9
+_LAST_OFFSET = LAST_PAGE * MOST_ROWS
 #: The parameters of a URL that are not filters.
 PARAMETERS = frozenset(
-    {"start", "end", "compare", "bots", "interval", "limit", "page", "sort", "metric"}
+    {
+        *("start", "end", "compare", "tz", "bots", "interval", "group"),
+        *("limit", "page", "offset", "sort", "metric"),
+    }
 )
 
 Bots = Literal["0", "1", "only"]
 _BOTS: dict[str, Bots] = {"0": "0", "1": "1", "only": "only"}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE = re.compile(r"[0-9]{1,19}")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,2}")
 
 
 @dataclass(frozen=True)
@@ -40,14 +54,16 @@ class Query:
 
     :ivar period: the days, in the zone of the reader.
     :ivar filters: conditions that all hold.
-    :ivar group_by: dimensions of a breakdown.
+    :ivar group_by: one or two dimensions of a breakdown.
     :ivar metrics: names of metrics; none stands for all that the model allows.
-    :ivar bucket: hour, day, week, month or year; None lets the period choose.
+    :ivar bucket: hour, day, week (from Monday), week-sunday, month or year; None lets the period
+        choose.
     :ivar order: a metric's name, descending with a leading ``-``.
     :ivar limit: rows at most; None stands for :data:`DEFAULT_LIMIT`.
     :ivar offset: rows that are skipped.
     :ivar include_bots: None counts bots in metrics of requests and leaves them out of metrics
         of people; "0" leaves them out of all, "1" counts them in all, "only" counts only them.
+    :ivar time_zone: the zone of the period's days; None stands for that which the period has.
     """
 
     period: Period
@@ -59,10 +75,12 @@ class Query:
     limit: int | None = None
     offset: int = 0
     include_bots: Bots | None = None
+    time_zone: ZoneInfo = None  # type: ignore[assignment]  # never None once it is made
 
-    @property
-    def time_zone(self) -> ZoneInfo:
-        return self.period.zone
+    def __post_init__(self) -> None:
+        zone = self.time_zone or self.period.zone
+        object.__setattr__(self, "time_zone", zone)
+        object.__setattr__(self, "period", replace(self.period, zone=zone))
 
     @property
     def page(self) -> int:
@@ -76,6 +94,8 @@ class Query:
 
     def replace(self, **changes: Any) -> Query:
         """Return a copy with other values: ``query.replace(group_by=("path",), limit=10)``."""
+        if "period" in changes:  # which brings its own zone
+            changes = {"time_zone": None} | changes
         return replace(self, **changes)
 
     def where(self, dimension: str, *values: str) -> Query:
@@ -86,16 +106,20 @@ class Query:
     def to_args(self) -> list[tuple[str, str]]:
         """Return the parameters of a URL, which :func:`query_from_args` reads back.
 
-        The dimensions of :attr:`group_by` are not among them: they stand in the path.
+        What they cannot say is that a period ends early (:attr:`Period.until`).
         """
+        is_page = self.offset % (self.limit or DEFAULT_LIMIT) == 0
         given = {
             "start": self.period.start.isoformat(),
             "end": self.period.end.isoformat(),
+            "tz": self.time_zone.key,
+            "group": ",".join(self.group_by) or None,
             "bots": self.include_bots,
             "interval": self.bucket,
             "sort": self.order,
             "limit": None if self.limit is None else str(self.limit),
-            "page": str(self.page) if self.offset else None,
+            "page": str(self.page) if self.offset and is_page else None,
+            "offset": None if is_page else str(self.offset),
         }
         args = [(name, value) for name, value in given.items() if value is not None]
         args += [("metric", metric) for metric in self.metrics]
@@ -117,6 +141,7 @@ def query_from_args(
 
     :param args: pairs of name and value, or Werkzeug's ``request.args``.
     :param model_columns: the fields that the host's model has.
+    :param zone: the zone of days, unless the parameters name one.
     :param default_span: the default range is today minus this to today, both included.
     :param now: an aware moment, or a naive one in UTC.
     :param ignore: names of the caller's own parameters.
@@ -125,21 +150,22 @@ def query_from_args(
     single, filters = _sort_out(_pairs(args), ignore)
     for condition in filters:
         read_filter(condition, model_columns)
+    zone = _read_zone(single) or zone
     aware = now if now.tzinfo else now.replace(tzinfo=timezone.utc)
     period = _read_period(single, aware.astimezone(zone).date(), default_span, zone)
     limit = _whole(single, "limit", MOST_ROWS)
-    page = _whole(single, "page", LAST_PAGE) or 1
     bucket = _one(single, "interval")
     if bucket is not None:
         check_bucket(bucket)
     query = Query(
         period=period,
         filters=filters,
+        group_by=_read_group(single, model_columns),
         metrics=tuple(dict.fromkeys(filter(None, single.get("metric", [])))),
         bucket=bucket,
         order=_one(single, "sort"),
         limit=limit,
-        offset=(page - 1) * (limit or DEFAULT_LIMIT),
+        offset=_read_offset(single, limit or DEFAULT_LIMIT),
         include_bots=_read_bots(single),
     )
     return query, _read_comparison(single, period)
@@ -171,6 +197,8 @@ def _sort_out(
                     name[:60],
                     f"all patterns together are longer than {LONGEST_PATTERNS} characters",
                 )
+    if sum(name.startswith(PROPERTY) for name in filters) > MOST_PROPERTIES:
+        raise QueryError(PROPERTY, f"there are filters of more than {MOST_PROPERTIES} properties")
     return single, tuple(Filter(name, tuple(values)) for name, values in filters.items())
 
 
@@ -189,6 +217,30 @@ def _whole(single: dict[str, list[str]], name: str, highest: int) -> int | None:
     if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= highest:
         raise QueryError(name, f"{shown(text)} is not a whole number between 1 and {highest}")
     return int(text)
+
+
+def _read_offset(single: dict[str, list[str]], limit: int) -> int:
+    page, offset = _whole(single, "page", LAST_PAGE), _whole(single, "offset", _LAST_OFFSET)
+    if page is not None and offset is not None:
+        raise QueryError("offset", "page says already which rows are skipped")
+    return offset or ((page or 1) - 1) * limit
+
+
+def _read_group(single: dict[str, list[str]], columns: Collection[str]) -> tuple[str, ...]:
+    text = _one(single, "group")
+    return () if text is None else read_dimensions("group", text, columns)
+
+
+def _read_zone(single: dict[str, list[str]]) -> ZoneInfo | None:
+    name = _one(single, "tz")
+    if name is None:
+        return None
+    try:
+        if _ZONE.fullmatch(name):
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise QueryError("tz", f"{shown(name)} is not a time zone such as Europe/Berlin or UTC")
 
 
 def _read_bots(single: dict[str, list[str]]) -> Bots | None:

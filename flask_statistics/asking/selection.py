@@ -1,4 +1,4 @@
-"""Which rows of the host's table a query is about, and what it groups them by, as SQL."""
+"""Which requests and events a query is about, and what it groups them by, as SQL."""
 
 from __future__ import annotations
 
@@ -7,31 +7,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from ..errors import QueryError
 from ..fields import BY_NAME as FIELDS
-from .constructs import STARTS, exact, matches, shifted
-from .filters import (
-    VISIT_DIMENSIONS,
-    Absent,
-    Between,
-    Filter,
-    Like,
-    Term,
-    find_dimension,
-    read_filter,
-)
-from .metrics import READ, Columns, Expression, page_view
+from .conditions import boundary, filtered, in_period, of_bots, person
+from .constructs import STARTS, shifted
+from .dimensions import Dimensions
+from .events import EventDimensions, EventRows, is_of_events
+from .filters import Filter, find_dimension, read_filter
+from .metrics import READ, Columns, Expression
 
 if TYPE_CHECKING:
-    from ..model import Model
     from .period import Segment
     from .query import Query
+    from .source import Source
 
-# SQLite compares texts: without a fraction, the boundary also suits rows stored without one.
-_WHOLE_SECONDS = sqlite.DATETIME(truncate_microseconds=True)  # type: ignore[no-untyped-call]
-_BOUNDARY = sa.DateTime().with_variant(_WHOLE_SECONDS, "sqlite")
+#: The values of a group, one for each key.
+Key = tuple[Any, ...]
+_OF_EVENTS = ("id", "date", "visit", "revenue")
 
 
 class Rows(NamedTuple):
@@ -46,158 +38,179 @@ class Selection:
     """The rows of one query, grouped.
 
     :param bucket: groups by time, before the query's dimensions.
-    :param shown: only these values of the (one) dimension; None is the group without a value.
+    :param shown: only these groups of the query's dimensions; None in them is no value.
     """
 
     def __init__(
         self,
-        model: Model,
+        source: Source,
         query: Query,
         bucket: str | None = None,
-        shown: Sequence[Any] | None = None,
+        shown: Sequence[Key] | None = None,
     ) -> None:
-        self.model = model
+        self.tables = source
+        self.model = source.model
         self.query = query
         self.bucket = bucket
         self.shown = shown
+        for name in query.group_by:
+            find_dimension("dimension", name, self.model.columns)
 
     @property
     def is_whole(self) -> bool:
         """Whether these are all rows of the period, in one group."""
-        return not (self.query.filters or self.keys)
+        return not (self.query.filters or self.query.group_by or self.bucket)
 
-    @property
-    def everything(self) -> Selection:
-        """All rows of the period, in one group."""
-        return Selection(self.model, self.query.replace(filters=(), group_by=()))
+    # -- requests ----------------------------------------------------------------------------
+
+    @cached_property
+    def _dimensions(self) -> Dimensions:
+        columns = self.model.columns
+        return Dimensions(self.tables, self.query, columns, columns.get("visit"))
+
+    @cached_property
+    def _of_events(self) -> EventDimensions:
+        return EventDimensions(self.tables, self.query)
 
     @cached_property
     def keys(self) -> tuple[Expression, ...]:
-        times = self._times(self.bucket) if self.bucket else ()
-        return (*times, *(self._dimension(name) for name in self.query.group_by))
+        of = (self._key(name) for name in self.query.group_by)
+        return (*self.times(self.model.columns["date"]), *of)
+
+    def _key(self, name: str) -> Expression:
+        return self._of_events.key(name) if is_of_events(name) else self._dimensions.value(name)
 
     def rows(self) -> Rows:
-        """Return the rows with all that metrics read; what is not read costs nothing."""
-        keys = [key.label(f"key_{number}") for number, key in enumerate(self.keys)]
+        """Return the requests with all that metrics read; what is not read costs nothing.
+
+        A request is there once for each of its values of ``event`` and properties, where the
+        query groups by them.
+        """
         read = {name: self.model.columns[name] for name in READ if self.model.has(name)}
-        named = [column.label(name) for name, column in read.items()]
-        of = sa.select(*keys, *named).select_from(self.source).where(*self.conditions).subquery()
+        of = self._subquery(self.keys, read, self.source, self.conditions)
         columns: dict[str, Expression] = {name: of.c[name] for name in read}
-        columns["person"] = self._person(columns)
-        return Rows([of.c[key.name] for key in keys], columns, of)
+        columns["person"] = person(columns, self.query)
+        return Rows(_keys_of(of, self.keys), columns, of)
 
     @cached_property
     def source(self) -> sa.FromClause:
-        """The table, joined with the first and last pages of visits where they are asked for."""
-        source: sa.FromClause = self.model.table
-        for pages in self._visit_pages.values():
-            source = source.outerjoin(pages, exact(self._visit) == pages.c.visit)
-        return source
+        """The table, joined with the visits and events that its dimensions come from."""
+        return self._of_events.join(self._dimensions.join(self.model.table))
 
     @property
     def conditions(self) -> list[Expression]:
-        date = self.model.columns["date"]
-        conditions: list[Expression] = [
-            date >= sa.literal(self.query.period.begins, _BOUNDARY),
-            date < sa.literal(self.query.period.ends, _BOUNDARY),
-            *self._bots(),
+        columns = self.model.columns
+        return [
+            *in_period(columns["date"], self.query.period),
+            *of_bots(columns, self.query),
             *(part for condition in self.query.filters for part in self._filter(condition)),
+            *self._shown(self.keys),
         ]
-        if self.shown is not None:
-            values = [value for value in self.shown if value is not None]
-            key = self.keys[-1]
-            conditions.append(sa.or_(key.in_(values), key.is_(None)) if None in self.shown
-                              else key.in_(values))  # fmt: skip
-        return conditions
-
-    def _person(self, columns: Columns) -> Expression:
-        if "bot" in columns and self.query.include_bots is None:
-            return columns["bot"].is_(None)
-        return sa.true()
-
-    def _bots(self) -> list[Expression]:
-        bots, column = self.query.include_bots, self.model.columns.get("bot")
-        if bots == "only" and column is None:
-            raise QueryError("bots", "the model has no column bot, so bots are not known")
-        if column is None or bots in {None, "1"}:
-            return []
-        return [column.is_(None) if bots == "0" else column.is_not(None)]
-
-    # -- dimensions --------------------------------------------------------------------------
-
-    def _stored(self, name: str) -> Expression:
-        """Return the column of a dimension, texts as the database compares them."""
-        if name in self._visit_pages:
-            return self._visit_pages[name].c.path
-        column = self.model.columns[name]
-        if FIELDS[name].kind != "text":
-            return column
-        # Enumerations, JSON and types of the host's own are compared as texts.
-        plain = isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum)
-        return column if plain else sa.cast(column, sa.Text)
-
-    def _dimension(self, name: str) -> Expression:
-        """Return the values of a dimension as they group: texts exactly, empty ones as NULL."""
-        field = find_dimension("dimension", name, self.model.columns)
-        stored = self._stored(name)
-        if field.kind != "text":
-            return stored
-        return sa.func.nullif(exact(stored), "", type_=sa.String())
-
-    @property
-    def _visit(self) -> Expression:
-        return self.model.columns["visit"]
-
-    @cached_property
-    def _visit_pages(self) -> dict[str, sa.Subquery]:
-        asked = [name for name in VISIT_DIMENSIONS if name in self.query.dimensions]
-        for name in asked:
-            find_dimension(name, name, self.model.columns)
-        return {name: self._first_pages(last=name == "exit_path") for name in asked}
-
-    def _first_pages(self, last: bool) -> sa.Subquery:
-        """Return one row a visit: the path of its first, or last, page view in the period."""
-        everything = self.everything
-        columns = everything.model.columns
-        order: list[Expression] = [columns["date"], self.model.primary_key]
-        visit = exact(self._visit).label("visit")
-        place = sa.func.row_number().over(
-            partition_by=visit, order_by=[column.desc() if last else column for column in order]
-        )
-        viewed = page_view({**columns, "person": self._person(columns)})
-        ranked = (
-            sa.select(visit, columns["path"].label("path"), place.label("place"))
-            .where(*everything.conditions, viewed, self._visit.is_not(None))
-            .subquery()
-        )
-        return sa.select(ranked.c.visit, ranked.c.path).where(ranked.c.place == 1).subquery()
-
-    # -- filters -----------------------------------------------------------------------------
 
     def _filter(self, condition: Filter) -> list[Expression]:
+        name = condition.dimension
+        if is_of_events(name):
+            return self._of_events.filter(condition)
         terms = read_filter(condition, self.model.columns)
-        value, stored = self._dimension(condition.dimension), self._stored(condition.dimension)
-        conditions: list[Expression] = []
-        if terms.accepted:
-            conditions.append(sa.or_(*(_holds(value, stored, term) for term in terms.accepted)))
-        for term in terms.excluded:
-            excluded = sa.not_(_holds(value, stored, term))
-            if not isinstance(term, Absent):  # what has no value is not excluded by a value
-                excluded = sa.or_(value.is_(None), excluded)
-            conditions.append(excluded)
-        return conditions
+        return filtered(terms, self._dimensions.value(name), self._dimensions.stored(name))
+
+    # -- events ------------------------------------------------------------------------------
+
+    @property
+    def lists_events(self) -> bool:
+        """Whether events make groups, too, also those that were tracked outside of requests."""
+        names = self.query.dimensions
+        of_events = bool(self.query.group_by) and all(map(is_of_events, self.query.group_by))
+        return of_events and self.tables.events is not None and not any(n in FIELDS for n in names)
+
+    def event_rows(self) -> Rows:
+        """Return the events with all that metrics read; none where there is no table of them."""
+        columns: Columns
+        if self.tables.events is None:
+            nothing: Expression = sa.cast(sa.null(), sa.Double())
+            columns = {"id": self.model.primary_key, "date": self.model.columns["date"],
+                       "revenue": nothing}  # fmt: skip
+            keys, source, is_joined = self.keys, self.source, False
+            conditions: list[Expression] = [sa.false()]
+        else:
+            events = EventRows(self.tables, self.tables.events, self.query)
+            columns = {name: self.tables.events.c[name] for name in _OF_EVENTS}
+            times = self.times(columns["date"])
+            keys = (*times, *(events.key(name) for name in self.query.group_by))
+            source, conditions = events.source, [*events.conditions, *self._shown(keys)]
+            is_joined = events.is_joined
+        of = self._subquery(keys, columns, source, conditions, distinct=is_joined)
+        return Rows(_keys_of(of, keys), {name: of.c[name] for name in columns}, of)
+
+    # -- either ------------------------------------------------------------------------------
+
+    def _subquery(
+        self,
+        keys: Sequence[Expression],
+        read: Columns,
+        source: sa.FromClause,
+        conditions: Sequence[Expression],
+        distinct: bool = False,
+    ) -> sa.Subquery:
+        named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
+        named += [column.label(name) for name, column in read.items()]
+        statement = sa.select(*named).select_from(source).where(*conditions)
+        return (statement.distinct() if distinct else statement).subquery()
+
+    def _shown(self, keys: Sequence[Expression]) -> list[Expression]:
+        """Return the conditions of the groups that are shown."""
+        if self.shown is None:
+            return []
+        count = len(self.query.group_by)
+        keys = keys[len(keys) - count :]
+        if count == 1:
+            return [_among(keys[0], [value for (value,) in self.shown])]
+        columns = zip(*self.shown, strict=True)
+        among = [_among(key, values) for key, values in zip(keys, columns, strict=True)]
+        return [*among, sa.or_(*_combinations(keys, self.shown))]
 
     # -- time --------------------------------------------------------------------------------
 
-    def _times(self, length: str) -> tuple[Expression, ...]:
-        date, segments = self.model.columns["date"], self.query.period.segments()
+    def times(self, date: Expression) -> tuple[Expression, ...]:
+        """Return the keys of the bucket that a moment lies in; none without buckets."""
+        if self.bucket is None:
+            return ()
+        segments = self.query.period.segments()
         offset = _by_segment(date, segments, [segment.offset for segment in segments])
         is_utc = not any(segment.offset for segment in segments)
-        start = STARTS[length](date if is_utc else shifted(date, offset))
-        if length != "hour":
+        start = STARTS[self.bucket](date if is_utc else shifted(date, offset))
+        if self.bucket != "hour":
             return (start,)
         # The two hours of an autumn change have one label; they lie in two segments.
         return (start, _by_segment(date, segments, list(range(len(segments)))))
+
+
+def _keys_of(rows: sa.Subquery, keys: Sequence[Expression]) -> list[Expression]:
+    return [rows.c[f"key_{number}"] for number in range(len(keys))]
+
+
+def _among(key: Expression, values: Sequence[Any]) -> Expression:
+    among = key.in_(list(dict.fromkeys(value for value in values if value is not None)))
+    return sa.or_(among, key.is_(None)) if None in values else among
+
+
+def _combinations(keys: Sequence[Expression], shown: Sequence[Key]) -> list[Expression]:
+    """Return one condition for each pattern of keys that have no value."""
+    found: dict[tuple[bool, ...], list[Key]] = {}
+    for values in shown:
+        lacking = tuple(value is None for value in values)
+        found.setdefault(lacking, []).append(tuple(v for v in values if v is not None))
+    return [_combination(keys, lacking, values) for lacking, values in found.items()]
+
+
+def _combination(
+    keys: Sequence[Expression], lacking: tuple[bool, ...], values: list[Key]
+) -> Expression:
+    absent = [key.is_(None) for key, lacks in zip(keys, lacking, strict=True) if lacks]
+    present = [key for key, lacks in zip(keys, lacking, strict=True) if not lacks]
+    if len(present) > 1:
+        return sa.and_(*absent, sa.tuple_(*present).in_(values))
+    return sa.and_(*absent, *(key.in_([value for (value,) in values]) for key in present))
 
 
 def _by_segment(date: Expression, segments: Sequence[Segment], values: Sequence[int]) -> Expression:
@@ -208,39 +221,8 @@ def _by_segment(date: Expression, segments: Sequence[Segment], values: Sequence[
         return first
     return sa.case(
         *(
-            (date >= sa.literal(segment.begins, _BOUNDARY), sa.literal(value, sa.Integer()))
+            (date >= boundary(segment.begins), sa.literal(value, sa.Integer()))
             for segment, value in later
         ),
         else_=first,
     )
-
-
-def _holds(value: Expression, stored: Expression, term: Term) -> Expression:
-    if isinstance(term, Absent):
-        return value.is_(None)
-    if isinstance(term, Like):
-        return matches(value, term.pattern)
-    if isinstance(term, Between):
-        return _between(value, term)
-    if isinstance(term.value, bool):
-        return value == sa.literal(term.value, sa.Boolean())
-    exactly = value == term.value
-    # The column as it is, too, for an index of the host's; what is exactly equal is equal.
-    # MariaDB refuses to compare a column of another character set with what it cannot hold.
-    return sa.and_(stored == term.value, exactly) if term.value.isascii() else exactly
-
-
-def _between(column: Expression, term: Between) -> Expression:
-    parts: list[Expression] = []
-    if term.low is not None:
-        low = _number(term.low)
-        parts.append(column >= low if term.low_included else column > low)
-    if term.high is not None:
-        high = _number(term.high)
-        parts.append(column <= high if term.high_included else column < high)
-    return sa.and_(*parts)
-
-
-def _number(value: int | float) -> sa.BindParameter[Any]:
-    # The column's own type may be too small for the number.
-    return sa.literal(value, sa.BigInteger() if isinstance(value, int) else sa.Double())

@@ -252,6 +252,7 @@ def importing(state: State, **options: Any) -> Iterator[Importer]:
             raise MissingTableError(f"The table {table.name} is missing: {_REMEDY}.")
     storage = state.make_storage()
     storage.destroy_expired_salts()
+    storage.prepare()
     with (
         state.engine.connect() as connection,
         import_lock(connection, state.tables.imported),

@@ -7,6 +7,8 @@ not show them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,14 +16,18 @@ from flask import Blueprint, Flask, Response
 from flask_admin import Admin, BaseView, expose
 from flask_admin.contrib.sqla import ModelView
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 from wtforms import Form
 
-from ..errors import ConfigurationError, QueryError
+from ..asking.reading import reading
+from ..errors import ConfigurationError, QueryError, QueryTimeoutError
 from ..fields import BY_NAME, PERSONAL
 from ..model import Model
+from ..owning.spreadsheets import safe
 from ..state import State, get_state
 from . import failures
 from .dashboard import breakdown_context, chart_html, dashboard_context
+from .explained import bounded_view
 from .formats import duration, moment
 from .links import Links, endpoint_url
 from .permissions import Refused, allowed, enter, require
@@ -48,8 +54,10 @@ _LISTED = (
     "username",
 )
 _SEARCHED = ("path", "url", "referrer", "user_agent", "exception")
-#: A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+#: What the list of requests reads with.
+_session: ContextVar[Session | None] = ContextVar("flask_statistics_session", default=None)
 
 
 def _moment(view: Any, context: Any, model: Any, name: str) -> str:
@@ -107,9 +115,11 @@ class _Guarded(BaseView):  # type: ignore[misc] # Flask-Admin is not typed for u
 
     def _run_view(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._run_view(fn, *args, **kwargs)
+            return bounded_view(partial(super()._run_view, fn, *args, **kwargs))
         except QueryError as error:
             return failures.bad_question(error)
+        except QueryTimeoutError as error:
+            return failures.too_long(error)
         except Refused as refusal:
             return failures.refused(refusal)
         except (sa.exc.DataError, OverflowError):
@@ -198,6 +208,27 @@ class RequestView(_Guarded, ModelView):  # type: ignore[misc]
         )
 
     @property
+    def session(self) -> Any:
+        """A session of ours while a page is answered: it reads, and ends with the time limit."""
+        return _session.get() or self._host_session
+
+    @session.setter
+    def session(self, session: Any) -> None:
+        self._host_session = session
+
+    def _run_view(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        @wraps(fn)
+        def read(*args: Any, **kwargs: Any) -> Any:
+            with reading(get_state().engine) as connection, Session(connection) as session:
+                token = _session.set(session)
+                try:
+                    return fn(*args, **kwargs)
+                finally:
+                    _session.reset(token)
+
+        return super()._run_view(read, *args, **kwargs)
+
+    @property
     def can_export(self) -> bool:
         return allowed("export")
 
@@ -218,8 +249,8 @@ class RequestView(_Guarded, ModelView):  # type: ignore[misc]
         if name in self._personal and not allowed("personal"):
             return ""
         value = getattr(model, name)
-        if isinstance(value, str) and value.startswith(_FORMULA):
-            return f"'{value}"
+        if isinstance(value, str):
+            return safe(value)
         return "" if value is None else value
 
     def get_list(

@@ -7,11 +7,12 @@ from typing import Any
 
 from flask import Response
 
-from ..asking.filters import find_dimension
+from ..asking.answers import Ask
+from ..asking.filters import read_dimensions
 from ..asking.period import Period
 from ..state import get_state
 from .permissions import Action, allowed
-from .questions import ask, require_dimensions
+from .questions import Question, ask, require_dimensions
 from .rendering import answer
 
 
@@ -19,32 +20,44 @@ def summary() -> Response:
     """``{"period": {"start", "end"}, "metrics": {…}, "previous": {…}}``."""
     question = ask()
     before = question.comparison
-    previous = before and question.answers.summary(question.query.replace(period=before))
+    queries = [question.query.replace(period=period) for period in _both(question)]
+    metrics, *previous = question.answers.many([Ask("summary", query) for query in queries])
     return answer(
         {
             "period": _days(question.query.period),
-            "metrics": question.answers.summary(question.query),
-            "previous": previous or {},
+            "metrics": metrics,
+            "previous": previous[0] if previous else {},
             "previous_period": before and _days(before),
         }
     )
 
 
 def timeseries() -> Response:
-    """``{"interval", "points": [{"start", …metrics}]}``, empty buckets included."""
+    """``{"interval", "points": [{"start", …metrics}]}``, empty buckets included.
+
+    With ``group=<dimension>``, or two with a comma between: ``{"interval", "dimension", "total",
+    "series": [{"value", "points"}]}``, the series of the most frequent values.
+    """
     question = ask()
-    query = question.query
-    interval = query.bucket or query.period.interval
-    points = question.answers.timeseries(query.replace(bucket=interval))
-    return answer({"interval": interval, "period": _days(query.period), "points": points})
+    query = question.query.replace(bucket=question.query.bucket or question.query.period.interval)
+    head = {"interval": query.bucket, "period": _days(query.period)}
+    if not query.group_by:
+        return answer(head | {"points": question.answers.timeseries(query)})
+    found = question.answers.series(query)
+    return answer(
+        head | {"dimension": found.dimension, "total": found.total, "series": found.series}
+    )
 
 
 def breakdown(dimension: str) -> Response:
-    """``{"dimension", "total", "rows": [{"value", …metrics}]}``."""
+    """``{"dimension", "total", "rows": [{"value", …metrics}]}``.
+
+    Of two dimensions with a comma between, each value is a list of two.
+    """
     question = ask()
-    find_dimension("dimension", dimension, question.columns)
-    require_dimensions(frozenset({dimension}))
-    found = question.answers.breakdown(question.query.replace(group_by=(dimension,)))
+    dimensions = read_dimensions("dimension", dimension, question.columns)
+    require_dimensions(frozenset(dimensions))
+    found = question.answers.breakdown(question.query.replace(group_by=dimensions))
     return answer({"dimension": found.dimension, "total": found.total, "rows": found.rows})
 
 
@@ -54,8 +67,9 @@ def requests() -> Response:
     Personal columns are in it only for whom ``permission_f("personal")`` lets see them.
     """
     question = ask()
-    found = question.requests(question.query)
-    total = question.answers.count(question.query)
+    query = question.query
+    asks = [Ask("requests", query, allowed("personal")), Ask("count", query)]
+    found, total = question.answers.many(asks)
     return answer({"total": total, "page": question.query.page, "requests": found})
 
 
@@ -66,6 +80,10 @@ def status() -> Response:
         # What a database says may quote what visitors sent.
         found = {**found, "last_error": found["last_error"].partition(":")[0]}
     return answer(found)
+
+
+def _both(question: Question) -> list[Period]:
+    return [period for period in (question.query.period, question.comparison) if period]
 
 
 def _days(period: Period) -> dict[str, str]:

@@ -7,21 +7,23 @@ chart from the table beside it, and swaps the chart without loading the page ane
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, request
 
 from ..config import Config
-from ..errors import QueryError
+from ..errors import ArchiveError, MissingExtraError, QueryError, QueryTimeoutError
 from ..recording.excluding import BLUEPRINT
-from . import api, failures
+from . import api, exporting, failures, overview, sections
 from ._folders import packaged_folder
+from .explained import bounded_view
 from .failures import missing_tables
 from .links import Links, endpoint_url
 from .overview import chart, chips, presets, same_span, tiles, totals
 from .panels import panel_of
-from .permissions import Action, Refused, make_guard
+from .permissions import Action, Refused, allowed, make_guard
 from .questions import Question, ask, label, newest_day
 from .rendering import page, render
 from .sections import (
@@ -48,23 +50,29 @@ def make_blueprint(config: Config) -> Blueprint:
         template_folder=str(packaged_folder("templates")),
     )
     decisions: dict[str, Action | None] = {f"{BLUEPRINT}.static": None}
-    for rule, name, view, action in (*PAGES, *api.ROUTES):
+    for rule, name, view, action in (*PAGES, *api.ROUTES, *exporting.ROUTES):
         blueprint.add_url_rule(rule, name, _without_extras(view))
         decisions[f"{BLUEPRINT}.{name}"] = action
     blueprint.before_request(make_guard(decisions))
     blueprint.after_request(_keep_assets)
     blueprint.register_error_handler(QueryError, failures.bad_question)
     blueprint.register_error_handler(Refused, failures.refused)
+    blueprint.register_error_handler(QueryTimeoutError, failures.too_long)
+    for error in (ArchiveError, MissingExtraError):
+        blueprint.register_error_handler(error, failures.out_of_service)
     blueprint.register_error_handler(sa.exc.SQLAlchemyError, failures.database_failed)
     return blueprint
 
 
 def _without_extras(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a view be called although a ``url_value_preprocessor`` of the host added values."""
+    """Let a view be called although a ``url_value_preprocessor`` of the host added values.
+
+    It is bounded in time, and explained where that is asked for.
+    """
 
     def call(**values: Any) -> Any:
         dimension = values.get("dimension")
-        return view() if dimension is None else view(dimension)
+        return bounded_view(view if dimension is None else partial(view, dimension))
 
     return call
 
@@ -104,6 +112,7 @@ def chart_html(question: Question, links: Links) -> str:
 
 
 def _chart_context(question: Question, links: Links) -> dict[str, Any]:
+    question.answers.many(overview.asks(question))
     now = totals(question)
     comparison = same_span(question)
     before = totals(question, comparison) if comparison else {}
@@ -120,6 +129,7 @@ def _chart_context(question: Question, links: Links) -> dict[str, Any]:
 def dashboard_context(question: Question, links: Links) -> dict[str, Any]:
     """Return all that the template of the dashboard shows."""
     check_order(question)
+    question.answers.many([*overview.asks(question), *sections.asks(question)])
     context = {**_frame_context(question, links), **_chart_context(question, links)}
     recorded = bool(context["totals"]["hits"])
     narrowed = recorded and question.url is not None
@@ -150,6 +160,7 @@ def _frame_context(question: Question, links: Links) -> dict[str, Any]:
         "links": links,
         "presets": presets(question.today),
         "chips": chips(question.query, links),
+        "manages": allowed("manage"),
         "missing_tables": missing_tables(state),
         "recorder": state.recorder.status(),
     }

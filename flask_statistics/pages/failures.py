@@ -6,6 +6,7 @@ Never the traceback or the SQL: those are logged.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,12 +17,16 @@ from ..asking.filters import available_dimensions
 from ..asking.metrics import available
 from ..asking.query import PARAMETERS
 from ..asking.reading import reading
-from ..errors import QueryError
+from ..checking import lacking_indexes
+from ..errors import QueryError, QueryTimeoutError, StatisticsError
 from ..state import State, get_state
-from .links import OWN_PARAMETERS, endpoint_url
-from .permissions import Refused
+from .links import OWN_PARAMETERS, Links, endpoint_url
+from .permissions import Refused, allowed
+from .questions import ask
 from .rendering import answer, page, render
 
+#: Days of the shorter ranges that are offered where a range took too long.
+_SHORTER = (7, 30, 90)
 logger = logging.getLogger("flask_statistics")
 
 
@@ -54,6 +59,36 @@ def refused(refusal: Refused) -> Response:
     return _failure(403, "refused.html", message, action=refusal.action, how=closed)
 
 
+def too_long(error: QueryTimeoutError) -> Response:
+    """Answer 503 with what would make it fast."""
+    logger.warning("%r: %s", request.path, error)
+    links = Links.of_request(endpoint_url("statistics.dashboard"))
+    state = get_state()
+    indexes = _lacking_indexes(state)
+    return _failure(
+        503, "too_long.html", str(error), seconds=error.seconds, shorter=_shorter_ranges(links),
+        indexes=indexes, archive=state.config.archive is not None, again=links.set(),
+        explain=links.explained() if allowed("manage") else None,
+    )  # fmt: skip
+
+
+def _shorter_ranges(links: Links) -> list[tuple[str, str]]:
+    """Return links to the last days of the range that took too long: names and URLs."""
+    period = ask().query.period
+    return [
+        (f"The last {days} days", links.days(period.end - timedelta(days=days - 1), period.end))
+        for days in _SHORTER
+        if days <= period.days / 2
+    ]
+
+
+def _lacking_indexes(state: State) -> list[str]:
+    try:
+        return [", ".join(index.columns) for index in lacking_indexes(state) if not index.optional]
+    except sa.exc.SQLAlchemyError:
+        return []  # which is logged where it was asked first
+
+
 def database_failed(error: sa.exc.SQLAlchemyError) -> Response:
     """Answer 503, with what to do where a table or a column is missing."""
     if isinstance(error, sa.exc.StatementError):
@@ -67,9 +102,18 @@ def database_failed(error: sa.exc.SQLAlchemyError) -> Response:
     return _failure(503, "database_failed.html", message, tables=tables, columns=columns)
 
 
+def out_of_service(error: StatisticsError) -> Response:
+    """Answer 503 where the archive, or a package, is missing; what to do only to its keepers."""
+    logger.error("%r: %s", request.path, error)
+    remedy = str(error) if allowed("manage") else "See the log of the app for what to do."
+    return _failure(503, "out_of_service.html", remedy)
+
+
 def _failure(status: int, template: str, message: str, **context: Any) -> Response:
     if (request.endpoint or "").startswith("statistics.api_"):
-        named = {"parameter": context["parameter"]} if "parameter" in context else {}
+        named: dict[str, Any] = {
+            name: context[name] for name in ("parameter", "indexes") if name in context
+        }
         return answer({"error": message, **named}, status)
     return page(failure_html(template, message, **context), status)
 

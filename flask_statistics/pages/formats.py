@@ -211,7 +211,7 @@ def bucket(start: str, interval: str) -> str:
         return f"{moment:%a} {moment.day} {moment:%b}, {moment:%H:%M}"
     if interval == "day":
         return f"{moment:%a} {day(moment)}"
-    if interval == "week":
+    if interval.startswith("week"):
         return f"week of {day(moment)}"
     return f"{moment:%b} {moment.year:04d}" if interval == "month" else f"{moment.year:04d}"
 
@@ -221,7 +221,7 @@ def short_bucket(start: str, interval: str) -> str:
     moment = datetime.fromisoformat(start)
     if interval == "hour":
         return f"{moment:%H:%M}" if moment.hour else f"{moment.day} {moment:%b}"
-    if interval in {"day", "week"}:
+    if interval in {"day", "week", "week-sunday"}:
         return f"{moment.day} {moment:%b}"
     return f"{moment:%b} {moment.year:04d}" if interval == "month" else f"{moment.year:04d}"
 

@@ -14,8 +14,9 @@ from ..asking.query import PARAMETERS
 from ..errors import QueryError
 from ..fields import BY_NAME
 
-#: Parameters of the pages beside those of queries: the table of URLs by ``route`` or ``path``.
-OWN_PARAMETERS = frozenset({"by"})
+#: Parameters of the pages beside those of queries: the table of URLs by ``route`` or ``path``,
+#: and whether to show how the page is answered.
+OWN_PARAMETERS = frozenset({"by", "explain"})
 _SAFE = "/:*!,@"
 
 
@@ -68,7 +69,8 @@ class Links:
         single = PARAMETERS | OWN_PARAMETERS
         args = request.args.items(multi=True)
         here = here or quote(request.script_root + request.path, safe=_SAFE)
-        return cls(root, here, tuple((n, v) for n, v in args if v or n not in single))
+        kept = ((n, v) for n, v in args if n != "explain" and (v or n not in single))
+        return cls(root, here, tuple(kept))
 
     def _url(self, path: str, args: Iterable[tuple[str, str]]) -> str:
         query = urlencode(list(args), safe=_SAFE, errors="replace")
@@ -81,6 +83,10 @@ class Links:
         """Return this page with other parameters; None removes one. Begins at page 1."""
         given = [(name, value) for name, value in values.items() if value is not None]
         return self._url(self.here, self._without("page", *values) + given)
+
+    def explained(self) -> str:
+        """Return how this page is answered."""
+        return self._url(self.here, [*self.args, ("explain", "1")])
 
     def page(self, number: int) -> str:
         """Return another page of the list on this page."""

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
-from ..asking.answers import Number
+from ..asking.answers import Ask
+from ..asking.figures import Number
 from ..asking.metrics import Metric
 from ..asking.period import BUCKETS, Period
 from ..asking.query import Query
@@ -77,11 +78,25 @@ def chosen_metric(question: Question) -> Metric:
     return known[names[0]]
 
 
+def asks(question: Question) -> list[Ask]:
+    """Return all that the tiles and the chart ask."""
+    period = question.query.period
+    tiles = [totals_query(question, of) for of in (period, same_span(question)) if of]
+    lines = [_chart_query(question, of) for of in (period, question.comparison) if of]
+    return [Ask("summary", query) for query in tiles] + [Ask("timeseries", q) for q in lines]
+
+
 def totals(question: Question, period: Period | None = None) -> dict[str, Number]:
     """Return the metrics of the tiles over the query's period, or over another."""
+    return question.answers.summary(totals_query(question, period or question.query.period))
+
+
+def totals_query(question: Question, period: Period) -> Query:
+    """Return the question for the tiles."""
     names = tuple(metric.name for metric in allowed_metrics(TILES, question.columns))
-    query = question.query.replace(metrics=names, order=None)
-    return question.answers.summary(query.replace(period=period) if period else query)
+    return question.query.replace(
+        metrics=names, period=period, order=None, bucket=None, limit=None, offset=0
+    )
 
 
 def same_span(question: Question) -> Period | None:
@@ -92,7 +107,9 @@ def same_span(question: Question) -> Period | None:
     day = earlier.start + (question.today - shown.start)
     if day > earlier.end:
         return earlier
-    moment = datetime.combine(day, question.now.time(), earlier.zone)
+    # To the minute: whoever asks within it asks the same, and shares the answer.
+    minute = question.now.time().replace(second=0, microsecond=0)
+    moment = datetime.combine(day, minute, earlier.zone)
     until = moment.astimezone(timezone.utc).replace(tzinfo=None)
     return replace(earlier, end=day, until=until)
 
@@ -121,11 +138,10 @@ def chart(question: Question, links: Links) -> Chart:
     """Return the chosen metric over time, beside the period before."""
     metric, query = chosen_metric(question), question.query
     interval = query.bucket or query.period.interval
-    asked = query.replace(metrics=(metric.name,), bucket=interval, order=None)
-    now = question.answers.timeseries(asked)
+    now = question.answers.timeseries(_chart_query(question, query.period))
     before: list[dict[str, Any]] = []
     if question.comparison:
-        before = question.answers.timeseries(asked.replace(period=question.comparison))
+        before = question.answers.timeseries(_chart_query(question, question.comparison))
     states = _states([point["start"] for point in now], question)
     points = [
         _point(metric, point, earlier or {}, state)
@@ -133,6 +149,18 @@ def chart(question: Question, links: Links) -> Chart:
     ]
     intervals = [(name, links.set(interval=name)) for name in _intervals(query.period, interval)]
     return Chart(metric, interval, intervals, points, any(point.before for point in points))
+
+
+def _chart_query(question: Question, period: Period) -> Query:
+    query = question.query
+    return query.replace(
+        metrics=(chosen_metric(question).name,),
+        period=period,
+        bucket=query.bucket or query.period.interval,
+        order=None,
+        limit=None,
+        offset=0,
+    )
 
 
 def _point(
@@ -162,10 +190,11 @@ def _states(starts: list[str], question: Question) -> list[Literal["over", "runn
 
 
 def _intervals(period: Period, chosen: str) -> list[str]:
+    other_week = "week" if chosen == "week-sunday" else "week-sunday"
     fitting = [
         name
         for name, seconds in BUCKETS.items()
-        if 1 < period.days * 86_400 / seconds <= _MOST_POINTS
+        if 1 < period.days * 86_400 / seconds <= _MOST_POINTS and name != other_week
     ]
     return [name for name in BUCKETS if name in fitting or name == chosen]
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ..asking.answers import Answers, Ask
+from ..asking.filters import EVENT, property_name
 from ..asking.metrics import BY_NAME, Metric, is_available
 from ..asking.query import Query
 
@@ -24,6 +26,8 @@ TILES = (
 )
 #: The metrics of the table of URLs and of the pages of all values.
 TABLE = ("hits", "visitors", "response_time", "response_time_p95", "errors", "size")
+#: The same of events and their properties.
+EVENT_TABLE = ("events", "visitors", "revenue", "hits")
 #: What is shown of a single request.
 REQUEST_COLUMNS = (
     "response_time",
@@ -118,3 +122,21 @@ def panel_of(dimension: str, columns: Collection[str]) -> Panel | None:
 def allowed_metrics(names: Collection[str], columns: Collection[str]) -> tuple[Metric, ...]:
     """Return those of the metrics that a model with these columns allows."""
     return tuple(BY_NAME[name] for name in names if is_available(BY_NAME[name], columns))
+
+
+def table_metrics(dimension: str, columns: Collection[str]) -> tuple[Metric, ...]:
+    """Return the metrics of the page of all values of a dimension; the first one sorts it."""
+    of_events = dimension == EVENT.name or property_name(dimension) is not None
+    return allowed_metrics(EVENT_TABLE if of_events else TABLE, columns)
+
+
+def has_routes(answers: Answers, by_route: Query, all_routes: Query) -> bool:
+    """Whether most requests have a route: lines of an imported log have none.
+
+    :param by_route: a question for routes, the most frequent first.
+    :param all_routes: a question for the hits of all of them together.
+    :raises QueryError: where the model has no column ``route``.
+    """
+    top, total = answers.many([Ask("breakdown", by_route), Ask("summary", all_routes)])
+    without = sum(row["hits"] for row in top.rows if row["value"] is None)
+    return bool(2 * without <= total["hits"])

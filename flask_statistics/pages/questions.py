@@ -9,11 +9,12 @@ from typing import Any
 from flask import request
 
 from ..asking.answers import Answers
-from ..asking.filters import VISIT_DIMENSIONS
+from ..asking.filters import find_dimension, is_personal
 from ..asking.period import Period
+from ..asking.prefetching import Prefetched
 from ..asking.query import Filter, Query, query_from_args
 from ..errors import QueryError
-from ..fields import BY_NAME, PERSONAL
+from ..fields import BY_NAME
 from ..state import State, get_state
 from .links import OWN_PARAMETERS
 from .panels import URLS
@@ -84,8 +85,9 @@ def ask() -> Question:
         ignore=OWN_PARAMETERS,
     )
     require_dimensions(query.dimensions)
-    local = now.astimezone(state.config.timezone)
-    return Question(state, state.answers, query, comparison, local, _read_by(state))
+    local = now.astimezone(query.time_zone)
+    answers = Prefetched(state.answers)
+    return Question(state, answers, query, comparison, local, _read_by(state))
 
 
 def require_dimensions(dimensions: frozenset[str]) -> None:
@@ -93,7 +95,7 @@ def require_dimensions(dimensions: frozenset[str]) -> None:
 
     :raises Refused: where they may not be seen.
     """
-    if dimensions & PERSONAL:
+    if any(map(is_personal, dimensions)):
         require("personal")
 
 
@@ -120,4 +122,4 @@ def newest_day(question: Question) -> date | None:
 
 def label(dimension: str) -> str:
     """Return how pages call a dimension."""
-    return (BY_NAME | VISIT_DIMENSIONS)[dimension].label
+    return find_dimension("dimension", dimension, BY_NAME).label

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,15 @@ def page(html: str, status: int = 200) -> flask.Response:
 def answer(data: object, status: int = 200) -> flask.Response:
     """Return a JSON response; the host's own JSON provider has no part in it."""
     return _response(json.dumps(data, allow_nan=False), status, "application/json")
+
+
+def attachment(parts: Iterable[bytes], content_type: str, name: str) -> flask.Response:
+    """Return a file to keep, sent as its parts come."""
+    protected = _protected(current_app.response_class)  # type: ignore[arg-type] # mypy: a class
+    response = protected(parts, headers=SECURITY_HEADERS, content_type=content_type)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    response.headers["Content-Disposition"] = f'attachment; filename="{plain}"'
+    return response
 
 
 def _response(body: str, status: int, mimetype: str) -> flask.Response:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..asking.answers import Number
+from ..asking.answers import Ask
+from ..asking.figures import Number
 from ..asking.filters import find_dimension, shown
 from ..asking.metrics import BY_NAME, Metric
-from ..asking.query import Filter
+from ..asking.query import Filter, Query
 from ..errors import QueryError
 from ..fields import BY_NAME as FIELDS
 from .links import Links
+from .overview import totals_query
 from .panels import (
     PANELS,
     REQUEST_COLUMNS,
-    TABLE,
     UNKNOWN,
     URLS,
     Panel,
     absent_label,
-    allowed_metrics,
+    has_routes,
+    table_metrics,
 )
+from .permissions import allowed
 from .questions import Question, label, require_dimensions
 
 #: Rows of the table of URLs, of a page of all values, of a panel, of a list of requests.
@@ -86,22 +90,48 @@ class PanelContent:
         return any(row.value is not None or nameless is None for row in self.rows)
 
 
+def asks(question: Question) -> list[Ask]:
+    """Return all that the table of URLs, the panels and the lists of requests ask."""
+    asked = []
+    choices = _url_dimensions(question)
+    if choices:
+        asked.append(Ask("breakdown", _values_query(question, choices[0], URL_ROWS)))
+    if len(choices) > 1:
+        asked.append(Ask("breakdown", _most_frequent_routes(question)))
+    asked += [Ask("breakdown", query) for _, _, query in _panel_queries(question)]
+    if question.url is not None:
+        personal = allowed("personal")
+        lists = [_requests_query(question, condition, order) for condition, order in _LISTS]
+        asked += [Ask("requests", query, personal) for query in lists if query is not None]
+    return asked
+
+
 def urls(question: Question, links: Links) -> Table | None:
     """Return the table of URLs; None where everything is narrowed to one path."""
-    dimension = _url_dimension(question)
-    return dimension and values(question, links, dimension, URL_ROWS)  # type: ignore[return-value]
+    choices = _url_dimensions(question)
+    if not choices:
+        return None
+    by_route = len(choices) == 1 or has_routes(
+        question.answers,
+        _most_frequent_routes(question),
+        totals_query(question, question.query.period),
+    )
+    return values(question, links, choices[0 if by_route else 1], URL_ROWS)
 
 
-def _url_dimension(question: Question) -> str | None:
+def _most_frequent_routes(question: Question) -> Query:
+    """Return what the table of routes asks, unless the URL wants it sorted or another page."""
+    query = _values_query(question, "route", URL_ROWS)
+    return query.replace(order="-hits", offset=0)
+
+
+def _url_dimensions(question: Question) -> list[str]:
+    """Return by what URLs can be listed; of two, the second where few requests have the first."""
     narrowed = question.url
     choices = [name for name in URLS if name in question.columns]
     if narrowed is not None:
         choices = [name for name in choices if name == "path" and narrowed.dimension == "route"]
-    if question.by in choices:
-        return question.by
-    if choices == list(URLS) and not question.answers.has_routes(question.query):
-        return "path"
-    return choices[0] if choices else None
+    return [question.by] if question.by in choices else choices
 
 
 def values(question: Question, links: Links, dimension: str, limit: int) -> Table:
@@ -112,22 +142,26 @@ def values(question: Question, links: Links, dimension: str, limit: int) -> Tabl
     """
     find_dimension("dimension", dimension, question.columns)
     require_dimensions(frozenset({dimension}))
-    query = question.query
-    limit = query.limit or limit
-    metrics = allowed_metrics(TABLE, question.columns)
-    order = query.order or "-hits"
-    asked = query.replace(
-        group_by=(dimension,),
-        metrics=tuple(metric.name for metric in metrics),
-        order=order,
-        limit=limit,
-        offset=(query.page - 1) * limit,
-    )
+    asked = _values_query(question, dimension, limit)
     found = question.answers.breakdown(asked)
     rows = [_row(dimension, links, figures) for figures in found.rows]
-    pages = max(1, -(-found.total // limit))
-    return Table(dimension, label(dimension), metrics, rows, order, found.total,
-                 asked.offset + 1, query.page, pages)  # fmt: skip
+    pages = max(1, -(-found.total // (asked.limit or limit)))
+    return Table(dimension, label(dimension), table_metrics(dimension, question.columns), rows,
+                 asked.order or "", found.total, asked.offset + 1, asked.page, pages)  # fmt: skip
+
+
+def _values_query(question: Question, dimension: str, limit: int) -> Query:
+    query = question.query
+    limit = query.limit or limit
+    metrics = tuple(metric.name for metric in table_metrics(dimension, question.columns))
+    return query.replace(
+        group_by=(dimension,),
+        metrics=metrics,
+        order=query.order or f"-{metrics[0]}",
+        limit=limit,
+        offset=(query.page - 1) * limit,
+        bucket=None,
+    )
 
 
 def panel_values(question: Question, links: Links, panel: Panel, dimension: str) -> Table:
@@ -135,14 +169,17 @@ def panel_values(question: Question, links: Links, panel: Panel, dimension: str)
 
     :raises QueryError: for an unknown order.
     """
+    require_dimensions(frozenset({dimension}))
     within = panel.query(question.query, dimension, question.columns, PANEL_ROWS)
     ranked_by = BY_NAME[within.metrics[0]]
-    query = question.query.replace(
-        filters=within.filters, order=question.query.order or within.order
+    order = question.query.order or within.order
+    narrowed = replace(question, query=question.query.replace(filters=within.filters, order=order))
+    asked = question.query.replace(
+        metrics=(ranked_by.name,), order=None, bucket=None, limit=None, offset=0
     )
-    table = values(replace(question, query=query), links, dimension, VALUE_ROWS)
-    asked = question.query.replace(metrics=(ranked_by.name,), order=None)
-    total = question.answers.summary(asked)[ranked_by.name]
+    all_values = Ask("breakdown", _values_query(narrowed, dimension, VALUE_ROWS))
+    _, totals = question.answers.many([all_values, Ask("summary", asked)])
+    table, total = values(narrowed, links, dimension, VALUE_ROWS), totals[ranked_by.name]
     rows = [
         replace(row, share=(row.figures[ranked_by.name] or 0) / total if total else None)
         for row in table.rows
@@ -171,18 +208,27 @@ def _row(dimension: str, links: Links, figures: dict[str, Any]) -> Row:
 
 def panels(question: Question, links: Links, now: dict[str, Number]) -> list[PanelContent]:
     """Return every panel that the model allows."""
-    found = []
+    return [
+        _panel(question, links, panel, dimension, query, now)
+        for panel, dimension, query in _panel_queries(question)
+    ]
+
+
+def _panel_queries(question: Question) -> Iterator[tuple[Panel, str, Query]]:
     for panel in PANELS:
         dimension = panel.dimension(question.columns)
         if dimension is not None:
-            found.append(_panel(question, links, panel, dimension, now))
-    return found
+            yield (
+                panel,
+                dimension,
+                panel.query(question.query, dimension, question.columns, PANEL_ROWS),
+            )
 
 
 def _panel(
-    question: Question, links: Links, panel: Panel, dimension: str, now: dict[str, Number]
-) -> PanelContent:
-    query = panel.query(question.query, dimension, question.columns, PANEL_ROWS)
+    question: Question, links: Links, panel: Panel, dimension: str, query: Query,
+    now: dict[str, Number],
+) -> PanelContent:  # fmt: skip
     found = question.answers.breakdown(query)
     metrics = tuple(BY_NAME[name] for name in query.metrics)
     ranked_by = metrics[0].name
@@ -206,21 +252,32 @@ class Requests:
     rows: list[dict[str, Any]]
 
 
+#: The slowest requests, and the newest that failed: what they are, and their order.
+_SLOW = (Filter("response_time", (">=0",)), "-response_time")
+_FAILED = (Filter("status_code", ("5xx",)), None)
+_LISTS = (_SLOW, _FAILED)
+
+
 def slowest_requests(question: Question) -> Requests | None:
     """Return the slowest requests; None where the model cannot tell."""
-    slow = Filter("response_time", (">=0",))
-    return _requests(question, slow, "-response_time")
+    return _requests(question, *_SLOW)
 
 
 def failing_requests(question: Question) -> Requests | None:
     """Return the newest requests that failed; None where the model cannot tell."""
-    return _requests(question, Filter("status_code", ("5xx",)), None)
+    return _requests(question, *_FAILED)
+
+
+def _requests_query(question: Question, condition: Filter, order: str | None) -> Query | None:
+    if condition.dimension not in question.columns:
+        return None
+    return question.where(condition).replace(order=order, limit=REQUEST_ROWS, offset=0, bucket=None)
 
 
 def _requests(question: Question, condition: Filter, order: str | None) -> Requests | None:
-    if condition.dimension not in question.columns:
+    query = _requests_query(question, condition, order)
+    if query is None:
         return None
-    query = question.where(condition).replace(order=order, limit=REQUEST_ROWS, offset=0)
     rows = question.requests(query)
     url = question.url
     columns = [

@@ -60,9 +60,12 @@ class Batch:
         while self._parts:
             rows = self._parts[0]
             try:
+                storage.prepare()
                 with storage.transaction() as connection:
                     storage.write(connection, rows)
             except Exception as error:
+                if storage.lost_tables(error):
+                    continue
                 if not is_about_a_row(error, storage):
                     raise
                 self._parts[:1] = _halves(rows, error, refuse)

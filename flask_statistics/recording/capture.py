@@ -29,13 +29,14 @@ from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from .excluding import Selection, any_glob
+from .excluding import Exclusion, Selection
 from .host_values import HostValues
 from .matching import match
 from .plain import plain_pairs
-from .record import LONGEST, cut
+from .record import LONGEST, Tracked, cut
 from .trace import STATUS, Stream, Trace, is_lazy
 from .troubles import Troubles
+from .wishes import Withholding, asks_for_privacy
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
@@ -119,11 +120,13 @@ class _Capture:
         self._state = state
         self._put = state.recorder.put
         self._kept = Selection(app, state)
-        self._excluded_path = any_glob(state.config.exclude_paths)
-        self._may_disable = bool(state.disable_f or self._excluded_path)
         self._keys, self._blanks = state.captured.keys, state.captured.blanks
+        self._withhold = Withholding(self._keys).withhold
         self._fields = state.declarations.fields
         self._trouble = Troubles().exception
+        self._excluded = Exclusion(app, state, self._trouble)
+        self._may_disable = self._excluded.may_hold
+        self._anonymises = state.config.respect_dnt == "anonymise"
         self._reads_user = state.model.has("username")
         host_values = HostValues(app, state, self._trouble)
         self._take_from_host, self._has_user = host_values.take, host_values.has_user
@@ -152,7 +155,9 @@ class _Capture:
                 # A preprocessor of the host took some away; they may be secret.
                 arguments = self._match_again(now)[1] or arguments
             endpoint = None if rule is None else rule.endpoint
-            if not self._kept[endpoint] or (self._may_disable and self._is_disabled(now.path)):
+            if not self._kept[endpoint] or (
+                self._may_disable and self._excluded.holds(now.path, environ)
+            ):
                 return
             texts = tuple(map(environ.get, self._keys, self._blanks))
             try:  # one look at all of them
@@ -195,6 +200,8 @@ class _Capture:
                 or (self._reads_user and self._has_user(environ))
             ):
                 self._take_from_host(trace)
+            if self._anonymises and asks_for_privacy(environ):
+                self._withhold(trace)
         except Exception:
             self._trouble("A request was not recorded, because its values could not be read")
 
@@ -239,25 +246,19 @@ class _Capture:
             return False
         return any(path == own or path.startswith(own + "/") for own in self._state.own_paths)
 
-    def _is_disabled(self, path: str) -> bool:
-        if self._excluded_path and self._excluded_path(path):
-            return True
-        disable = self._state.disable_f
-        if disable is None:
-            return False
-        try:
-            return bool(self._app.ensure_sync(disable)())
-        except Exception:
-            self._trouble("disable_f raised, so the request was not recorded")
-            return True
-
     # ---- 1: the end ----------------------------------------------------------------------
 
     def keep(self, trace: Trace) -> None:
         """Hand the finished record over."""
         try:
+            trace.kept = True
             said = trace.what_was_said() if trace.said else None
-            self._put((trace.date, perf_counter() - trace.began, trace.values, said))
+            seconds = perf_counter() - trace.began
+            if trace.events is None:
+                self._put((trace.date, seconds, trace.values, said))
+            else:
+                tracked = Tracked(trace.kept_events(), trace.request_id)
+                self._put((trace.date, seconds, trace.values, said, tracked))
         except Exception:
             self._trouble("A request was not recorded")
 

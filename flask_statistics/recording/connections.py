@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 import sqlalchemy as sa
 
 from ..errors import ConfigurationError
+
+#: Seconds that a transaction of ours may hold its locks while its process asks for nothing.
+IDLE = 30
 
 
 def is_shared_memory(engine: sa.Engine) -> bool:
@@ -46,3 +52,27 @@ def is_busy(engine: sa.Engine, *, wait: bool) -> bool:
     record = getattr(pool, "connection", None)
     connection = getattr(record, "dbapi_connection", None)
     return bool(getattr(connection, "in_transaction", False))
+
+
+@contextmanager
+def ended_when_idle(connection: sa.Connection) -> Iterator[None]:
+    """Let the server end the transaction that has begun, once nothing is asked in it for a while.
+
+    A process that was stopped, or whose machine is gone, would keep all others from storing. What
+    it had not committed is tried again when it goes on. SQLite's locks cannot be taken away.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE}s'")
+        yield
+    elif getattr(connection.dialect, "is_mariadb", False):
+        connection.exec_driver_sql("SET @statistics_idle = @@SESSION.idle_transaction_timeout")
+        connection.exec_driver_sql(f"SET SESSION idle_transaction_timeout = {IDLE}")
+        try:
+            yield
+        finally:
+            with suppress(sa.exc.SQLAlchemyError):  # where it is lost, so is the setting
+                connection.exec_driver_sql(
+                    "SET SESSION idle_transaction_timeout = @statistics_idle"
+                )
+    else:
+        yield

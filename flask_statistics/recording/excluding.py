@@ -1,13 +1,15 @@
-"""Which endpoints are recorded."""
+"""Which endpoints are recorded, and which requests are not."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
+
+from .wishes import asks_for_privacy
 
 if TYPE_CHECKING:
     from ..state import State
@@ -68,6 +70,36 @@ class Selection(dict["str | None", bool]):
                 return True
             name = name.rpartition(".")[0]
         return None
+
+
+class Exclusion:
+    """Which requests are not kept, whatever their endpoint.
+
+    :param trouble: called with a message while an exception is handled.
+    :ivar may_hold: whether there is anything to look at.
+    """
+
+    def __init__(self, app: Flask, state: State, trouble: Callable[[str], None]) -> None:
+        self._app = app
+        self._trouble = trouble
+        self._disable = state.disable_f
+        self._excluded_path = any_glob(state.config.exclude_paths)
+        self._heeds_wishes = state.config.respect_dnt == "exclude"
+        self.may_hold = bool(self._disable or self._excluded_path or self._heeds_wishes)
+
+    def holds(self, path: str, environ: Mapping[str, Any]) -> bool:
+        """Whether nothing of the current request is to be kept."""
+        if self._excluded_path and self._excluded_path(path):
+            return True
+        if self._heeds_wishes and asks_for_privacy(environ):
+            return True
+        if self._disable is None:
+            return False
+        try:
+            return bool(self._app.ensure_sync(self._disable)())
+        except Exception:  # noqa: BLE001 - the host's own; the request is served all the same
+            self._trouble("disable_f raised, so the request was not recorded")
+            return True
 
 
 def _wrapped(view: Any) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
 
 from ..privacy import basic_plane
 
@@ -34,12 +35,21 @@ Conversion = Callable[[Any], Any]
 
 
 class Inserter:
-    """Inserts rows of fixed columns, on each dialect in the way that suits it."""
+    """Inserts rows of fixed columns, on each dialect in the way that suits it.
+
+    :param keys: the names of the primary key, where rows that are there are to be replaced.
+    """
 
     def __init__(
-        self, engine: sa.Engine, table: sa.Table, columns: Sequence[sa.Column[Any]]
+        self,
+        engine: sa.Engine,
+        table: sa.Table,
+        columns: Sequence[sa.Column[Any]],
+        keys: Sequence[str] = (),
     ) -> None:
         self._table = table
+        self._insert = _insert(engine.dialect.name, table, keys)
+        self._conflict = _conflict([c.name for c in columns], keys) if keys else ""
         self._dialect = engine.dialect
         self._names = [column.name for column in columns]
         self._keys = [column.key for column in columns]
@@ -66,7 +76,7 @@ class Inserter:
             self._insert_by_core(connection, rows)
 
     def _insert_by_core(self, connection: sa.Connection, rows: list[list[Any]]) -> None:
-        statement = self._table.insert()
+        statement = self._insert
         for start in range(0, len(rows), LARGE):
             part = rows[start : start + LARGE]
             values = self._converted(part)
@@ -114,7 +124,9 @@ class Inserter:
             values = ", ".join([row] * count)
             table = quote.format_table(self._table)
             # Names of the host's model, quoted by the dialect; every value is a parameter.
-            self._statements[count] = f"INSERT INTO {table} ({names}) VALUES {values}"  # noqa: S608
+            self._statements[count] = (
+                f"INSERT INTO {table} ({names}) VALUES {values}{self._conflict}"  # noqa: S608
+            )
         return self._statements[count]
 
     def _narrow_columns(self, connection: sa.Connection) -> list[tuple[int, Conversion]]:
@@ -129,6 +141,25 @@ class Inserter:
         )
         narrow = set(found.scalars())
         return [(place, _narrowed) for place, name in enumerate(self._names) if name in narrow]
+
+
+def _insert(dialect: str, table: sa.Table, keys: Sequence[str]) -> sa.Insert:
+    """Return an INSERT, of one that replaces rows of the same keys where there are keys."""
+    others = [column.name for column in table.columns if column.name not in keys]
+    if not keys:
+        return table.insert()
+    if dialect in {"mysql", "mariadb"}:
+        changed = mysql.insert(table)
+        return changed.on_duplicate_key_update({n: changed.inserted[n] for n in others})
+    replaced = postgresql.insert(table)
+    new = {name: replaced.excluded[name] for name in others}
+    return replaced.on_conflict_do_update(index_elements=[table.c[n] for n in keys], set_=new)
+
+
+def _conflict(names: Sequence[str], keys: Sequence[str]) -> str:
+    """Return SQLite's clause that replaces rows of the same keys; all are names of ours."""
+    new = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
+    return f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
 
 
 def _needs_core(table: sa.Table, columns: Sequence[sa.Column[Any]]) -> bool:

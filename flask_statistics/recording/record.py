@@ -9,9 +9,10 @@ again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The names of the values of a record, in their order.
 RECORD = (
@@ -48,6 +49,34 @@ RECORD = (
 LONGEST = 4096
 
 Record = tuple[Any, ...]
+#: Stands in the place of a request's id where none shall be stored; no header can hold it.
+WITHHELD = "\0"
+#: What a host's X-Request-ID may look like.
+HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
+
+
+class Tracked(NamedTuple):
+    """The events that were tracked in a request, the fifth value of what was captured of it.
+
+    :ivar request_id: what the request is called where it brought no harmless name.
+    :ivar alone: whether the request itself is not to be stored: it was before, or there is none.
+    """
+
+    events: tuple[Any, ...]
+    request_id: str | None = None
+    alone: bool = False
+
+
+class TrackedRecord(tuple[Any, ...]):
+    """A record with the events of its request; empty where they happened outside of requests."""
+
+    tracked: Tracked
+
+    def __new__(cls, record: Iterable[Any], tracked: Tracked) -> TrackedRecord:
+        self = super().__new__(cls, record)
+        self.tracked = tracked
+        return self
+
 
 #: Where the strings of a record stand in environ, and the columns that are made of them.
 _ENVIRON = {
@@ -83,6 +112,8 @@ _HEAD = (
     "view_args",
     "authorization",
 )
+#: How many values stand before the texts where the date and the time are not among them yet.
+HEAD = len(_HEAD) - 2
 _SAID = ("exception", "username", "track_var", "db_queries", "db_time", "fields")
 _NOTHING_SAID = (None, None, None, 0, 0.0, ())
 
@@ -95,8 +126,9 @@ def cut(texts: Iterable[str | None]) -> tuple[str, ...]:
 class Captured:
     """How a request is captured for one model: no more than its columns need.
 
-    The serving thread puts ``(date, response_time, (*head, *texts), said)`` into the queue;
-    :meth:`record` makes a record of it on the background thread.
+    The serving thread puts ``(date, response_time, (*head, *texts), said)`` into the queue, and
+    behind it :class:`Tracked` where there were events; :meth:`record` makes a record of it on
+    the background thread.
 
     :ivar keys: where the texts stand in environ.
     :ivar blanks: what stands for those that are not there.
@@ -114,13 +146,23 @@ class Captured:
         order = (*RECORD, "server_name", "server_port")
         missing = len(names) - 1
         self._ordered = itemgetter(*(names.index(n) if n in names else missing for n in order))
-        self._host = RECORD.index("host")
+        self._host, self._id = RECORD.index("host"), RECORD.index("request_id")
 
     def record(self, captured: tuple[Any, ...]) -> Record:
         """Return the record of what was captured; behind it stand two values that nobody reads."""
+        if len(captured) > 4:
+            return self._tracked(captured[:-1], captured[-1])
         date, seconds, values, said = captured
         record: Record = self._ordered((date, seconds, *values, *(said or _NOTHING_SAID), None))
         if record[self._host] or not record[-2]:
             return record
         host = f"{record[-2]}:{record[-1]}"
         return (*record[: self._host], host, *record[self._host + 1 :])
+
+    def _tracked(self, captured: tuple[Any, ...], tracked: Tracked) -> TrackedRecord:
+        if not captured[2]:
+            return TrackedRecord((), tracked)
+        record = [*self.record(captured)]
+        if record[self._id] != WITHHELD and not HARMLESS_ID.fullmatch(record[self._id] or ""):
+            record[self._id] = tracked.request_id
+        return TrackedRecord(record, tracked)

@@ -22,6 +22,7 @@ from .batch import Batch
 from .connections import is_busy, is_shared_memory
 from .health import Health
 from .lifetime import SHUTDOWN, live_with_the_process, work
+from .marker import Marker
 from .record import Record
 from .storage import Storage
 from .troubles import Troubles
@@ -33,13 +34,6 @@ BATCH = 4000
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds that a request in SYNC mode may lose by a database that is away, once a pause.
 SLOW = 0.1
-_HOUR = 3600.0
-
-
-class _Marker(threading.Event):
-    """Stands in the queue behind the records that somebody waits for."""
-
-    complete = True
 
 
 class Recorder:
@@ -67,6 +61,8 @@ class Recorder:
         self._interval = flush_interval
         self._stores_at_once = sync or self._shared_memory
         self._queue: deque[Any] = deque()
+        #: Called once the thread of a process has started.
+        self.on_start: Callable[[], None] = lambda: None
         self.reset()
         live_with_the_process(self)
 
@@ -100,7 +96,6 @@ class Recorder:
         self._paused_until = 0.0
         #: Until when requests do not try themselves, since failing took long.
         self._slow_until = 0.0
-        self._salts_checked = monotonic()
 
     # ---- the serving thread -------------------------------------------------------------
 
@@ -120,6 +115,10 @@ class Recorder:
             self.store_now()
         else:
             self._start()
+
+    def drop(self, reason: str) -> None:
+        """Count something that is not put, because there is too much of it."""
+        self._health.drop(reason)
 
     @property
     def _storing(self) -> threading.Lock:
@@ -149,6 +148,7 @@ class Recorder:
             return
         self._thread = thread
         self._attended = not self._stores_at_once
+        self.on_start()
 
     def store_now(self, timeout: float = 0.0, *, wait: bool = False) -> None:
         """Store what waits, in this thread, unless a lock is held; then the thread does it.
@@ -177,8 +177,8 @@ class Recorder:
         ):
             return True
         # While others may be storing, an empty queue says nothing: the last may be in their hands.
-        marker = _Marker()
-        self._queue.append(marker)
+        marker = Marker.behind(self._queue)
+        self._room += marker.takes_room()
         if in_this_thread:
             self.store_now(timeout, wait=self._stopped)
         if not marker.is_set() and not self._shared_memory and not self._stopped:
@@ -233,17 +233,17 @@ class Recorder:
         if not self._batch.begun:
             while queue and len(captured) < BATCH and type(queue[0]) is tuple:
                 captured.append(queue.popleft())
-            self._room = self._size - len(captured)
+            self._room = self._size - len(captured) + Marker.count(queue)
         return bool(captured or queue)
 
     def _pass_marker(self) -> None:
-        while self._queue and isinstance(self._queue[0], _Marker):
+        while self._queue and isinstance(self._queue[0], Marker):
             self._queue.popleft().set()
 
     def _refuse(self, error: Exception, reason: str) -> None:
         self._health.drop(reason)
         for waiting in tuple(self._queue):
-            if isinstance(waiting, _Marker):
+            if isinstance(waiting, Marker):
                 waiting.complete = False
         self._health.failed(f"A request was dropped, because its row was {reason}", error)
 
@@ -258,9 +258,6 @@ class Recorder:
         )
 
     def _destroy_expired_salts(self, storage: Storage) -> None:
-        if monotonic() - self._salts_checked < _HOUR:
-            return
-        self._salts_checked = monotonic()
         try:
             storage.destroy_expired_salts()
         except sa.exc.SQLAlchemyError as error:
@@ -288,7 +285,7 @@ class Recorder:
 
         ``received`` is the sum of ``stored``, ``waiting`` and all of ``dropped``.
         """
-        queue = [record for record in tuple(self._queue) if not isinstance(record, _Marker)]
+        queue = [record for record in tuple(self._queue) if not isinstance(record, Marker)]
         oldest = (*self._batch.captured[:1], *queue[:1])
         return {
             "process": os.getpid(),

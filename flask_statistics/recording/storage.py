@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from operator import itemgetter
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -12,13 +13,20 @@ import sqlalchemy as sa
 
 from ..config import Config
 from ..model import Model
+from ..privacy import Secrets
 from ..tables import Tables
+from .connections import ended_when_idle
 from .enrich import Enricher, Identity
+from .event_table import EventTable, dated
 from .inserting import BUSY, Inserter, no_waiting
+from .live_span import LiveSpan
 from .matching import OwnRoutes
-from .record import Record
+from .own_tables import OwnTables
+from .record import RECORD, Record, TrackedRecord
 from .troubles import Troubles
-from .visitors import Salts, Transaction, Visits, hash_visitor
+from .visit_table import VisitTable
+from .visitors import Salts, hash_visitor
+from .visits import Row, TrackedRow, is_alone
 
 #: Rows that are derived between two turns of other threads, while these pause themselves and
 #: while one never does; that one gets its turn every 5 ms without being asked.
@@ -26,8 +34,7 @@ SHORT, LONG = 10, 1000
 #: Rows of a batch from which on the writer is behind, and catching up goes before politeness.
 BEHIND = 2000
 _RECHECK = 60.0
-_SPAN_IS_KEPT = timedelta(seconds=10)
-_SPANS_ARE_ONE = timedelta(seconds=60)
+_ID = RECORD.index("request_id")
 
 
 class Storage:
@@ -78,8 +85,19 @@ class Storage:
         self._nothing = sa.select(*columns).limit(0)
         self._troubles = Troubles()
         self._salts_missing_until = self._span_missing_until = 0.0
-        self._visits = Visits(model, config.visit_timeout)
-        self._span = _LiveSpan(self.transaction, tables.live)
+        places = {name: place for place, name in enumerate(self.columns)}
+        self._request_id = places.get("request_id")
+        self._visits = (
+            VisitTable(engine, model, tables, places, config.visit_timeout)
+            if self._visit is not None
+            else None
+        )
+        # What the model has no column for is not kept with events either.
+        stored = {name: place for name, place in places.items() if name in model.attributes}
+        self._events = EventTable(engine, tables, stored, Secrets(config.secret_names))
+        self._own = OwnTables(model, tables, self._has_table, self._say_missing)
+        self._cuts_seconds = _keeps_whole_seconds(model.columns["date"], engine.dialect)
+        self._span = LiveSpan(self.transaction, tables.live)
 
     def derive(self, records: Sequence[Record], *, live: bool = True) -> list[list[Any]]:
         """Return the rows of records, in the order of :attr:`columns`.
@@ -88,6 +106,9 @@ class Storage:
 
         :param live: False for imported requests, whose salts are kept apart.
         """
+        outside = [r for r in records if type(r) is TrackedRecord and not r]
+        if outside:
+            records = [record for record in records if record]
         rows: list[list[Any]] = []
         polite = live and len(records) < BEHIND
         stretch = SHORT if polite else LONG
@@ -97,7 +118,22 @@ class Storage:
                 stretch = _give_way()
         if self._visitor is not None:
             self._hash_visitors(rows, self._visitor, self._salts[live])
-        return rows
+        if self._cuts_seconds:
+            for row in rows:
+                row[self._date] = row[self._date].replace(microsecond=0)
+        rows = [
+            self._tracked(row, record) if type(record) is TrackedRecord else row
+            for row, record in zip(rows, records, strict=True)
+        ]
+        nothing = [None] * len(self.columns)
+        return rows + [TrackedRow(nothing, dated(r.tracked.events), alone=True) for r in outside]
+
+    def _tracked(self, row: list[Any], record: TrackedRecord) -> TrackedRow:
+        """Return a row with its request's events."""
+        events, _, alone = record.tracked
+        if alone and self._request_id is not None and row[self._request_id] != record[_ID]:
+            row[self._request_id] = None  # the request's was drawn when its row was made
+        return TrackedRow(row, dated(events), alone=alone)
 
     def _hash_visitors(self, rows: list[list[Any]], visitor: int, salts: Salts) -> None:
         day, salt = None, None
@@ -157,22 +193,51 @@ class Storage:
 
         :param live: False while nobody waits: an import may keep the interpreter's lock.
         """
-        if self._visit is not None and self._visitor is not None:
-            self._visits.fill(connection, rows, self._date, self._visitor, self._visit)
+        polite = live and len(rows) < BEHIND
+        tracked = [row for row in rows if type(row) is TrackedRow]
+        keeps = self._own.begin(connection)
+        if self._visits is not None and keeps:
+            self._visits.store(connection, rows, polite=polite)
+        elif self._visits is not None:
+            self._visits.name(rows)
+        requests = self._requests(rows) if tracked else rows
         if len(self._stored) < len(self.columns):
-            rows = [[row[place] for place in self._stored] for row in rows]
-        self._inserter.insert(connection, rows, polite=live and len(rows) < BEHIND)
+            requests = [[row[place] for place in self._stored] for row in requests]
+        self._inserter.insert(connection, requests, polite=polite)
+        if keeps:
+            self._events.store(connection, tracked, polite=polite)
+            self._own.note(connection, self._moments(rows, tracked))
+
+    def _moments(self, rows: Iterable[Row], tracked: Iterable[TrackedRow]) -> set[datetime]:
+        moments = set(map(itemgetter(self._date), rows))
+        moments.discard(None)  # of events outside of requests
+        return moments | {moment for row in tracked for moment, _ in row.events}
+
+    @staticmethod
+    def _requests(rows: Iterable[Row]) -> list[Row]:
+        return [row for row in rows if not is_alone(row)]
+
+    def prepare(self) -> None:
+        """Do what must be done once before rows are stored."""
+        self._own.prepare(self.transaction)
+
+    def lost_tables(self, error: Exception) -> bool:
+        """Whether an error came of a table of ours that is missing; then it is left out."""
+        return self._own.lost(error)
 
     def note_live(self, rows: Sequence[list[Any]]) -> None:
         """Remember that requests of this time were recorded as they came."""
         if monotonic() < self._span_missing_until:
             return
-        moments = [row[self._date] for row in rows]
+        moments = [row[self._date] for row in self._requests(rows)]
+        if not moments:
+            return
         try:
             if not self._span.include(min(moments), max(moments)):
                 # The tables were made anew, and with them the salts.
                 for salts in self._salts.values():
                     salts.forget()
+                self._own.forget()
         except (sa.exc.OperationalError, sa.exc.ProgrammingError):
             if self.waits and not self._has_table(self._tables.live):
                 self._say_missing(
@@ -187,8 +252,15 @@ class Storage:
             self.engine.connect() as connection,
             nullcontext() if self.waits else no_waiting(connection),
             connection.begin(),
+            ended_when_idle(connection) if self.waits else nullcontext(),
         ):
             yield connection
+
+
+def _keeps_whole_seconds(column: sa.Column[Any], dialect: sa.Dialect) -> bool:
+    """Whether a column of moments drops the fraction, which visits must then leave out, too."""
+    type_ = column.type.dialect_impl(dialect)
+    return dialect.name in {"mysql", "mariadb"} and not getattr(type_, "fsp", None)
 
 
 def _give_way() -> int:
@@ -196,44 +268,3 @@ def _give_way() -> int:
     began = perf_counter()
     sleep(0)
     return LONG if perf_counter() - began > BUSY else SHORT
-
-
-class _LiveSpan:
-    """The span of time, in a table of ours, in which this process records.
-
-    Processes that record at once share one row.
-    """
-
-    def __init__(self, transaction: Transaction, table: sa.Table) -> None:
-        self._transaction = transaction
-        self._table = table
-        self._id: int | None = None
-        self._kept: datetime | None = None
-
-    def include(self, first: datetime, last: datetime) -> bool:
-        """Extend the span; return False where the row that was known is gone."""
-        if self._kept and last - self._kept < _SPAN_IS_KEPT:
-            return True
-        table, known = self._table, self._id
-        with self._transaction() as connection:
-            number = known or self._find_or_start(connection, first, last)
-            later = sa.case((table.c.ended < last, last), else_=table.c.ended)
-            found = connection.execute(
-                table.update().where(table.c.id == number).values(ended=later)
-            )
-            if not found.rowcount:
-                number = self._find_or_start(connection, first, last)
-        self._id, self._kept = number, last
-        return known is None or bool(found.rowcount)
-
-    def _find_or_start(self, connection: sa.Connection, first: datetime, last: datetime) -> int:
-        table = self._table
-        recent = sa.select(table.c.id).where(
-            table.c.started <= first, table.c.ended >= first - _SPANS_ARE_ONE
-        )
-        found = connection.scalar(recent.order_by(table.c.id.desc()).limit(1))
-        if found is not None:
-            return int(found)
-        inserted = connection.execute(table.insert().values(started=first, ended=last))
-        (number,) = inserted.inserted_primary_key or (0,)
-        return int(number)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, GeneratorType
 from typing import Any
 
+from .event import LONGEST_EVENTS, MOST_EVENTS, Event
 from .plain import describe
 
 #: Places in :attr:`Trace.values`.
@@ -31,6 +33,30 @@ class Trace:
     queries = 0
     seconds = 0.0
     fields: tuple[Any, ...] = ()
+    #: The events that were tracked in it, and what it is called where they need a name for it.
+    events: list[Event] | None = None
+    #: The characters of the events, and whether one found no room, so that none is taken any more.
+    length = 0
+    full = False
+    request_id: str | None = None
+    #: Whether nothing that can tell about a person is to be kept of it.
+    anonymous = False
+    #: Whether the record was handed over, so that what comes now comes too late for it.
+    kept = False
+
+    def track(self, event: Event) -> bool:
+        """Keep an event with the request; return whether there was room."""
+        if self.events is None:
+            self.events, self.request_id = [], f"{random.getrandbits(64):016x}"
+        self.length += event.length
+        if len(self.events) >= MOST_EVENTS or self.length > LONGEST_EVENTS:
+            self.full = True
+            return False
+        self.events.append(event)
+        return True
+
+    def kept_events(self) -> tuple[Event, ...]:
+        return tuple(e.anonymous() if self.anonymous else e for e in self.events or ())
 
     def raised(self, error: BaseException) -> None:
         self.said = True

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BIN = Path(sys.executable).parent
 REQUESTS = 20
-SECONDS = 20
+SECONDS = 60
 
 GUNICORN = [str(BIN / "gunicorn"), "--bind", "127.0.0.1:{port}", "--workers", "2", "host:app"]
 UWSGI = [

@@ -20,14 +20,13 @@ from ...config import Config
 from ...fields import LONGEST_TEXT
 from ...privacy import REDACTED, Secrets, decode_header, mask_address, mask_addresses, storable
 from ..matching import OwnRoutes
-from ..record import RECORD, Record
+from ..record import HARMLESS_ID, RECORD, WITHHELD, Record
 from .converting import HostFields, Types
 from .keeping import Limits, remember
 from .own_paths import OwnPaths
 from .referrers import referrer_source
 from .user_agents import describe_user_agent
 
-_HARMLESS_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CAMPAIGN = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 AGENT = ("browser", "browser_version", "platform", "platform_version", "device", "bot")
@@ -272,8 +271,8 @@ def _names(steps: Sequence[Step]) -> list[str]:
 def _measured(record: Record) -> tuple[Any, ...]:
     seconds, sql_seconds = record[_RESPONSE_TIME], record[_DB_TIME]
     address, given = record[_ADDRESS], record[_REQUEST_ID]
-    if not given or not _HARMLESS_ID.fullmatch(given):
-        given = f"{random.getrandbits(64):016x}"
+    if not given or not HARMLESS_ID.fullmatch(given):
+        given = None if given == WITHHELD else f"{random.getrandbits(64):016x}"
     return (
         _EPOCH + timedelta(seconds=record[_DATE]),
         # Microseconds: what a clock of the operating system is good for.

@@ -1,0 +1,80 @@
+"""How fast an archive is built from the host's table, and in how much memory.
+
+Measured in a process of its own. The baseline is reading the same rows with the bare driver.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import sqlalchemy as sa
+
+from .dashboards import LAST, traffic
+from .databases import URLS, Database, sqlite_file
+from .figure import Figure
+from .process import memory, run_python
+
+#: Rows a second: PostgreSQL has COPY.
+WANTED = {"SQLite": 80_000, "PostgreSQL": 140_000}
+
+
+def run(folder: Path, *, short: bool) -> list[Figure]:
+    """Measure SQLite, and PostgreSQL where there is one."""
+    rows = 20_000 if short else 1_000_000
+    figures = []
+    for name in ["SQLite", *(name for name in URLS if name == "PostgreSQL")]:
+        found = run_python("-m", __name__, name, str(folder / name), str(rows))
+        figures += [
+            Figure(f"building the archive from {name}", found["rate"], "rows/s", WANTED[name],
+                   f"reading alone {found['read']:,.0f} rows/s", at_least=True),
+            Figure(f"building the archive from {name}, resident memory", found["peak"], "MB", 320,
+                   f"before {found['before']:.0f} MB"),
+        ]  # fmt: skip
+    return figures
+
+
+def measure(name: str, folder: Path, rows: int) -> dict[str, float]:
+    """Fill a database, build its archive; return rates in rows/s and memory in MB."""
+    from flask_statistics.archive.building import build
+
+    folder.mkdir()
+    settings = {"STATISTICS_ARCHIVE": str(folder / "archive")}
+    path = folder / "host.sqlite"
+    database = (
+        sqlite_file(path, **settings) if name == "SQLite" else Database(URLS[name], **settings)
+    )
+    database.record()
+    run_python("-m", "benchmarks.building", name, str(folder), str(rows), "--fill")
+    before, began = memory("VmRSS"), perf_counter()
+    build(database.state)
+    taken = perf_counter() - began
+    found = {"rate": rows / taken, "peak": memory("VmHWM"), "before": before}
+    return found | {"read": _read(database, rows)}
+
+
+def _read(database: Database, rows: int) -> float:
+    began = perf_counter()
+    with database.engine.connect() as connection:
+        found = connection.execute(sa.select(database.Request.__table__)).cursor
+        while found.fetchmany(10_000):
+            pass
+    return rows / (perf_counter() - began)
+
+
+def fill(name: str, folder: Path, rows: int) -> None:
+    """Fill a database, in a process of its own, since that takes memory."""
+    path = folder / "host.sqlite"
+    database = sqlite_file(path) if name == "SQLite" else Database(URLS[name])
+    database.fill(traffic(rows))
+
+
+if __name__ == "__main__":
+    _, which, where, count, *fills = sys.argv
+    if fills:
+        fill(which, Path(where), int(count))
+        print(json.dumps(str(LAST)))
+    else:
+        print(json.dumps(measure(which, Path(where), int(count))))

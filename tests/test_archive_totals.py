@@ -1,0 +1,106 @@
+"""Figures that segments keep are added up where that is right, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from flask_statistics.archive import compacting, dividing
+from flask_statistics.archive.building import build
+from flask_statistics.asking.answers import Answers, Ask
+from flask_statistics.asking.query import Period, Query
+from flask_statistics.asking.source import table_source
+from tests.archived import NOW, archived_host, request, state_of, store
+from tests.conftest import Host
+
+DAYS = range(5, 12)
+FIRST, LAST = date(2026, 1, 5), date(2026, 1, 11)
+DIMENSIONS = ("path", "status_code", "browser")
+METRICS = ("hits", "visitors", "page_views", "errors", "size", "response_time", "visits")
+
+
+@pytest.fixture
+def host(
+    make_host: Callable[..., Host],
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Host:
+    # A segment for each day.
+    monkeypatch.setattr(dividing, "TARGET", 1)
+    monkeypatch.setattr(compacting, "LARGEST", 1)
+    host = archived_host(make_host, database_url, tmp_path / "archive")
+    rows = [
+        request(day, hour, path=f"/{hour % 3}", visitor=f"{name}-{day}", visit=f"{name}-{day}",
+                browser=browser, status_code=500 if hour == 9 else 200, size=hour,
+                bot="crawler" if name == "bot" else None)
+        for day in DAYS
+        for hour in (0, 9, 23)
+        for name, browser in (("anna", "Firefox"), ("bert", ""), ("bot", None), ("cleo", "Opera"))
+    ]  # fmt: skip
+    store(host, *rows)
+    build(state_of(host), now=NOW)
+    return host
+
+
+def asks(zone: str = "UTC", first: date = FIRST, last: date = LAST) -> list[Ask]:
+    found = []
+    for bots in (None, "0", "1", "only"):
+        period = Period(first, last, ZoneInfo(zone))
+        query = Query(period, metrics=METRICS, include_bots=bots)
+        found += [Ask("summary", query), Ask("timeseries", query)]
+        for name in DIMENSIONS:
+            by = query.replace(group_by=(name,), order="-visitors")
+            found.append(Ask("breakdown", by if bots else by.where(name, "!")))
+    return found
+
+
+def check(host: Host, asked: list[Ask]) -> None:
+    state = state_of(host)
+    source = state.archived.source
+    by_table = Answers(
+        lambda: table_source(state.engine, state.model, state.tables), state.model
+    ).many(asked)
+    assert Answers(lambda: source, state.model).many(asked) == by_table
+
+
+def spans(host: Host, begins: datetime, ends: datetime) -> list[Any]:
+    source = state_of(host).archived.source
+    with source.open([(begins, ends)]) as connection:
+        totals = source.totals(connection, {""})
+        return [] if totals is None else list(totals.spans)
+
+
+def test_figures_are_added_up(host: Host) -> None:
+    """Segments whose visitors are in no other give their figures, and the answers are right."""
+    assert len(spans(host, datetime(2026, 1, 5), datetime(2026, 1, 12))) == len(DAYS)
+    check(host, asks())
+
+
+def test_a_period_may_cut_segments(host: Host) -> None:
+    """Of a segment that reaches over the border of a period, the requests are counted."""
+    assert len(spans(host, datetime(2026, 1, 5, 5), datetime(2026, 1, 12))) == len(DAYS) - 1
+    check(host, asks("America/New_York"))
+    check(host, asks("Asia/Tokyo", FIRST + timedelta(1)))
+
+
+def test_a_visitor_of_two_segments_counts_once(host: Host) -> None:
+    """A visitor who is in two segments, or in one and the table, counts once."""
+    store(host, request(13, 1, visitor="anna-6", visit="anna-13"))
+    assert len(spans(host, datetime(2026, 1, 5), datetime(2026, 1, 14))) == len(DAYS) - 1
+    check(host, asks(last=date(2026, 1, 13)))
+    store(host, request(8, 10, visitor="cleo-9", visit="cleo-8"))
+    build(state_of(host), now=NOW + timedelta(days=3))
+    assert len(spans(host, datetime(2026, 1, 5), datetime(2026, 1, 14))) < len(DAYS) - 1
+    check(host, asks(last=date(2026, 1, 13)))
+
+
+def test_filters_are_answered_by_the_requests(host: Host) -> None:
+    """What figures do not tell apart is counted from requests."""
+    check(host, [replace(ask, query=ask.query.where("path", "/0")) for ask in asks()[:4]])
