@@ -147,7 +147,8 @@ class BatchWriter:
 
     def _write_parts(self, rows: list[list[Any]], began: float) -> int:
         written, lasted = 0, 0.0
-        while written < len(rows) and perf_counter() - began + lasted < HELD:
+        # At least one part, however long it took to begin: each transaction gets on.
+        while written < len(rows) and (not written or perf_counter() - began + lasted < HELD):
             part_began = perf_counter()
             part = rows[written : written + PART]
             self._write_part(part)
