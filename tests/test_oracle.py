@@ -14,7 +14,7 @@ from tests.oracle.databases import Database
 
 #: How many models with rows are drawn for each database; .ci/full asks for more, and for others
 #: each time (STATISTICS_TEST_EXPLORE).
-BATCHES = int(os.environ.get("STATISTICS_TEST_BATCHES", "25"))
+BATCHES = int(os.environ.get("STATISTICS_TEST_BATCHES", "10"))
 
 exploring = settings(
     max_examples=BATCHES,
