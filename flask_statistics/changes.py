@@ -13,7 +13,7 @@ has ended by then, and one that does raises the number of the days before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 import sqlalchemy as sa
 
@@ -53,6 +53,15 @@ def raise_days(connection: sa.Connection, tables: Tables, days: Iterable[date]) 
                 connection.execute(table.insert().values(day=day, number=1))
         except sa.exc.IntegrityError:  # another process was first
             connection.execute(raised)
+
+
+def forget_days(connection: sa.Connection, tables: Tables, days: Iterable[date]) -> None:
+    """Raise the numbers of days, and delete what was added up of them: what is to be forgotten
+    must not be left there until somebody adds them up again."""
+    days = set(days)
+    raise_days(connection, tables, days)
+    midnights = [datetime.combine(day, time()) for day in days]
+    connection.execute(tables.total.delete().where(tables.total.c.first.in_(midnights)))
 
 
 def day_numbers(

@@ -202,8 +202,9 @@ SETTINGS: tuple[Setting, ...] = (
         "KEEPER",
         True,
         accepted.boolean,
-        "Where an archive or a retention is set: let a thread of one of the app's processes look "
-        "after them. False where `flask statistics archive build` and `prune` are run by cron.",
+        "Let a thread of one of the app's processes look after the totals of days, the archive and "
+        "the retention. False where `flask statistics totals build`, `archive build` and `prune` "
+        "are run by cron.",
     ),
     # What follows is promised for later releases. Until then only the value that describes
     # today's behaviour is accepted: a setting that silently did nothing would be a lie.

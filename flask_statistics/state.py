@@ -22,11 +22,11 @@ from .recording.storage import Storage
 from .tables import Tables
 
 if TYPE_CHECKING:
-    from .archive.keeper import Keeper
     from .archive.source import ArchivedRequests
     from .asking.answers import Answers
     from .asking.keeping import Kept
     from .asking.source import Source
+    from .keeper import Keeper
 
 EXTENSION = "statistics"
 
@@ -103,7 +103,7 @@ class State:
     def answers(self) -> Answers:
         """The asking half of the host's table."""
         from .asking.answers import Answers
-        from .asking.source import table_source
+        from .asking.daily_totals import source_with_totals
 
         edits = self.edits
         if not is_shared_memory(self.engine):  # there our commit would be the host's, too
@@ -112,9 +112,10 @@ class State:
                 self.kept_answers.clear()
 
         def table() -> Source:
-            if is_shared_memory(self.engine) or edits.pending:
-                return replace(table_source(self.engine, self.model, self.tables), visits=None)
-            return table_source(self.engine, self.model, self.tables)
+            source = source_with_totals(self.engine, self.model, self.tables)
+            if is_shared_memory(self.engine) or edits.pending:  # what follows from rows may be old
+                return replace(source, visits=None, totals=lambda *_: None)
+            return source
 
         share = self.kept_answers.share
         if self.archived is None:

@@ -28,6 +28,8 @@ class Tables(NamedTuple):
         as its number is.
     :ivar state: single values of one name each, some of which expire: the moment before which
         rows are closed, whether the visits are complete, leases.
+    :ivar total: the figures of days that are over, for each value of some dimensions: see
+        :func:`_total`.
     """
 
     salt: sa.Table
@@ -37,11 +39,16 @@ class Tables(NamedTuple):
     event: sa.Table
     change: sa.Table
     state: sa.Table
+    total: sa.Table
 
 
+# Types are named, not chosen by a length: else `flask db check` would see another one each time.
 def _binary() -> sa.types.TypeEngine[Any]:
-    # Named, not chosen by a length: else `flask db check` would see another type each time.
     return sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+
+
+def _long_text() -> sa.types.TypeEngine[Any]:
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 def declare_tables(metadata: sa.MetaData) -> Tables:
@@ -87,6 +94,7 @@ def declare_tables(metadata: sa.MetaData) -> Tables:
             sa.Column("value", sa.String(255), nullable=False),
             sa.Column("expires", timestamp(), nullable=True),
         )
+        _total(metadata, number)
     return Tables(*(metadata.tables[f"{prefix}statistics_{name}"] for name in Tables._fields))
 
 
@@ -144,3 +152,39 @@ def _event(metadata: sa.MetaData, number: sa.types.TypeEngine[Any]) -> None:
         sa.Index("ix_statistics_event_visit", "visit"),
         sa.Index("ix_statistics_event_request", "request_date"),
     )
+
+
+def _total(metadata: sa.MetaData, number: sa.types.TypeEngine[Any]) -> None:
+    """Declare what was added up of whole UTC days, so that long ranges need not read requests.
+
+    A row is of one day (``first`` is its midnight, ``last`` its last microsecond), one dimension
+    (an empty name is all requests together), one value of it (``text`` or ``number``; neither
+    where there is none), and of people or of bots. Requests by the steps of their response times
+    are there, too: ``number`` is the step, and ``hits`` how many. ``change`` is the number that
+    the day had in ``statistics_change`` before it was read, ``apart`` whether none of its
+    visitors has requests on another day, so that visitors of several days may be added (False
+    also where a dimension has too many values). Times are in seconds.
+    """
+    sums = ("response_time", "size", "db_queries", "db_time")
+    sa.Table(
+        "statistics_total",
+        metadata,
+        sa.Column("id", number, primary_key=True),
+        sa.Column("dimension", sa.String(64), nullable=False),
+        sa.Column("first", timestamp(), nullable=False),
+        sa.Column("last", timestamp(), nullable=False),
+        sa.Column("change", sa.BigInteger, nullable=False),
+        sa.Column("apart", sa.Boolean, nullable=False),
+        sa.Column("person", sa.Boolean, nullable=False),
+        sa.Column("text", _long_text(), nullable=True),
+        sa.Column("number", sa.BigInteger, nullable=True),
+        sa.Column("last_seen", timestamp(), nullable=True),
+        *(sa.Column(n, sa.BigInteger, nullable=True)
+          for n in ("hits", "visitors", "page_views", "errors")),
+        sa.Column("response_time_max", sa.Double, nullable=True),
+        *(sa.Column(f"{n}_sum", sa.Double if n.endswith("time") else sa.BigInteger, nullable=True)
+          for n in sums),
+        *(sa.Column(f"{n}_count", sa.BigInteger, nullable=True) for n in sums),
+        sa.Index("ix_statistics_total_first", "first"),
+        sa.Index("ix_statistics_total_dimension", "dimension", "first"),
+    )  # fmt: skip

@@ -189,9 +189,10 @@ class Host:
         return row
 
     def stop(self) -> None:
-        """Stop the recorder's thread and close every connection."""
+        """End the threads of ours and close every connection."""
         state = self.app.extensions.get("statistics")
         if state is not None:
+            state.keeper.stop(5.0)
             state.recorder.stop()
         with self.app.app_context():
             for engine in self.db.engines.values():

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -14,10 +15,12 @@ import pytest
 import sqlalchemy as sa
 
 from flask_statistics import RequestMixin
+from flask_statistics.archive import dividing, extracting, reading_rows
 from flask_statistics.archive import folder as folders
 from flask_statistics.archive.building import build, rebuild
 from flask_statistics.archive.opening import archive_of
 from flask_statistics.archive.verifying import status, verify
+from flask_statistics.errors import ArchiveError
 from tests.archived import (
     NOW,
     archived_host,
@@ -60,11 +63,19 @@ AWKWARD = [
     request(5, 10, 3, response_time=0.1 + 0.2, db_time=1e-7, authorization=True),
     request(6, response_time=None, authorization=False, size=0, path="", db_queries=0),
     request(6, 11, response_time=1e300, visitor=None, visit=None, method=None),
+    request(7, path="\\", referrer='\\"', query_string="null", username="'", host="[", url="]"),
+    request(7, 1, path="\\n", url_args='{"ä": "\\u00e4\\n"}', host="\x7f\u2028", city="\ufeff"),
+    request(7, 2, path="\t\x01\x1f", referrer="\\\n", size=-(2**63), db_queries=2**31 - 1),
 ]
 
 
-def test_every_value_is_kept_as_it_is(host: Any, folder: Path) -> None:
+@pytest.mark.parametrize("at_once", [1 << 20, 1], ids=["together", "each"])
+def test_every_value_is_kept_as_it_is(
+    host: Any, folder: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Empty texts, NULL, unicode, quotes, line ends, large numbers and microseconds survive."""
+    monkeypatch.setattr(extracting, "_BLOCK", at_once)
+    monkeypatch.setattr(extracting, "_BATCH", min(at_once, 500))
     store(host, *AWKWARD)
     build(state_of(host), now=NOW)
     state = state_of(host)
@@ -76,6 +87,89 @@ def test_every_value_is_kept_as_it_is(host: Any, folder: Path) -> None:
     kept = sorted(seen_rows(host), key=lambda row: row["id"])
     assert all(part.rows for part in manifest_of(host).segments if part.requests)
     assert [tuple(row[name] for name in names) for row in kept] == expected
+
+
+def execute(host: Any, *statements: str) -> None:
+    with state_of(host).engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_what_sqlite_makes_no_json_of_is_read_by_rows(
+    make_host: MakeHost, sqlite_url: str, folder: Path
+) -> None:
+    """NUL within a text is kept, and so is a text that was stored as bytes."""
+    host = archived_host(make_host, sqlite_url, folder)
+    store(host, request(5, path="/a\0b", username="ä"))
+    build(state_of(host), now=NOW)
+    assert [(row["path"], row["username"]) for row in seen_rows(host)] == [("/a\0b", "ä")]
+    store(host, request(5, 11))
+    execute(host, "UPDATE request SET path = CAST('/ö' AS BLOB)")
+    rebuild(state_of(host), now=NOW)
+    assert [row["path"] for row in seen_rows(host)] == ["/ö", "/ö"]
+
+
+@pytest.mark.parametrize("value", ["'many'", "1.5", "9e999", "x'00'"])
+def test_a_number_that_is_none_is_refused(
+    make_host: MakeHost, sqlite_url: str, folder: Path, value: str
+) -> None:
+    """SQLite stores anything in a column of integers; the archive says which column it is."""
+    host = archived_host(make_host, sqlite_url, folder)
+    store(host, request(5))
+    execute(host, f"UPDATE request SET size = {value}")
+    with pytest.raises(
+        ArchiveError, match=r"^The column size holds a value that is no integer, so"
+    ):
+        build(state_of(host), now=NOW)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_value_that_is_none_of_the_models_kind_is_refused(host: Any) -> None:
+    """A table may differ from its model; what COPY gives then is not guessed at."""
+    store(host, request(5))
+    execute(host, "ALTER TABLE request ALTER size TYPE numeric", "UPDATE request SET size = 1.5")
+    with pytest.raises(ArchiveError, match=r"^A value cannot be archived: .*int64.*1\.5"):
+        build(state_of(host), now=NOW)
+
+
+def test_a_trouble_while_the_next_span_is_read_leaves_what_was_written(
+    host: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may go away on the thread that reads ahead; the next build continues."""
+    monkeypatch.setattr(dividing, "TARGET", 1)
+    store(host, request(5), request(6), request(7))
+    find_rows = reading_rows.find_rows
+
+    def find(state: Any, begin: datetime, end: datetime) -> Any:
+        if begin == datetime(2026, 1, 6):
+            raise ConnectionResetError("the database is gone")
+        return find_rows(state, begin, end)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reading_rows, "find_rows", find)
+        with pytest.raises(ArchiveError, match="the database is gone"):
+            build(state_of(host), now=NOW)
+    assert manifest_of(host).rows == 1
+    assert build(state_of(host), now=NOW).manifest.rows == 3
+    assert seen(host) == in_table(host)
+
+
+def test_one_span_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one span is worked on, the next is read, and none but that: memory is bounded."""
+    spans = [(datetime(2026, 1, day), datetime(2026, 1, day + 1)) for day in range(5, 9)]
+    begun = {begin: Event() for begin, _ in spans}
+
+    def find(host: Any, begin: datetime, end: datetime) -> datetime:
+        begun[begin].set()
+        return begin
+
+    monkeypatch.setattr(reading_rows, "find_rows", find)
+    found: Any = reading_rows.find_each(None, spans, ahead=True)  # type: ignore[arg-type]
+    for place, (begin, _) in enumerate(spans):
+        assert next(found) == begin
+        assert all(begun[ahead].wait(10) for ahead, _ in spans[: place + 2])
+        assert not any(begun[later].is_set() for later, _ in spans[place + 2 :])
+    assert next(found, None) is None
 
 
 def test_a_reader_sees_each_request_once(host: Any, folder: Path, no_grace: None) -> None:

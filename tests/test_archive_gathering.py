@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from flask_statistics.archive.gathering import filtered, together
+from flask_statistics.archive.gathering import encoded, filtered, together
 
 TEXTS = ["a", "b", None, "a"]
 
@@ -28,3 +28,12 @@ def test_filtered_rows_hold_nothing_of_the_others() -> None:
     left = filtered(rows, pa.array([False, True, True, False]))
     assert left.to_pylist() == [{"name": "b", "number": 2}, {"name": None, "number": 3}]
     assert left["name"].combine_chunks().dictionary.to_pylist() == ["b"]
+
+
+def test_values_of_several_columns_have_one_number_each() -> None:
+    """Whether in dictionaries or not, whether a dictionary holds a value twice; NULL has none."""
+    twice = pa.DictionaryArray.from_arrays(pa.array([2, 0, None, 1]), pa.array(["a", "b", "a"]))
+    columns = pa.chunked_array([twice]), pa.chunked_array([["c", "a"], [None]])
+    codes, values = encoded(*columns, pa.chunked_array([], pa.string()))
+    assert values.to_pylist() == ["a", "b", "c"]
+    assert values.take(codes).to_pylist() == ["a", "a", None, "b", "c", "a", None]

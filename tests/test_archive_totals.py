@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
 
 from flask_statistics.archive import compacting, dividing
 from flask_statistics.archive.building import build
+from flask_statistics.archive.totals import totals_of
 from flask_statistics.asking.answers import Answers, Ask
 from flask_statistics.asking.query import Period, Query
 from flask_statistics.asking.source import table_source
@@ -73,7 +76,7 @@ def check(host: Host, asked: list[Ask]) -> None:
 def spans(host: Host, begins: datetime, ends: datetime) -> list[Any]:
     source = state_of(host).archived.source
     with source.open([(begins, ends)]) as connection:
-        totals = source.totals(connection, {""})
+        totals = source.totals(connection, {""}, [(begins, ends)])
         return [] if totals is None else list(totals.spans)
 
 
@@ -104,3 +107,46 @@ def test_a_visitor_of_two_segments_counts_once(host: Host) -> None:
 def test_filters_are_answered_by_the_requests(host: Host) -> None:
     """What figures do not tell apart is counted from requests."""
     check(host, [replace(ask, query=ask.query.where("path", "/0")) for ask in asks()[:4]])
+
+
+def test_each_figure_is_that_of_the_rows() -> None:
+    """Rows in any order, with visitors who change browsers, and with nothing known of some."""
+    draw = Random(4)
+    names = ["date", "visitor", "bot", "browser", "path", "status_code", "method", "size"]
+    rows = [
+        (datetime(2026, 1, 5) + timedelta(seconds=draw.randrange(999)),
+         draw.choice(["anna", "bert", "cleo", None]), draw.choice([None, None, "crawler"]),
+         draw.choice(["Opera", "Firefox", "", None]), draw.choice("abc"),
+         draw.choice([200, 404, 500, None]), draw.choice(["GET", "POST"]),
+         draw.choice([None, 1, 1 << 40]))
+        for _ in range(300)
+    ]  # fmt: skip
+    requests = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    kinds: Any = dict.fromkeys(names, "text")
+    kinds |= {"date": "moment", "status_code": "integer", "size": "integer"}
+    found = {
+        (row["dimension"], row["text"], row["number"], row["person"]): row
+        for part in totals_of(requests, kinds)[:-1]
+        for row in part.to_pylist()
+    }
+    expected: dict[Any, list[dict[str, Any]]] = {}
+    for values in rows:
+        row = dict(zip(names, values, strict=True))
+        person = row["bot"] is None
+        expected.setdefault(("", None, None, person), []).append(row)
+        for name in ("browser", "path", "method", "bot"):
+            expected.setdefault((name, row[name] or None, None, person), []).append(row)
+        expected.setdefault(("status_code", None, row["status_code"], person), []).append(row)
+    assert set(found) == set(expected)
+    for key, of in expected.items():
+        sizes = [row["size"] for row in of if row["size"] is not None]
+        status = [row["status_code"] for row in of]
+        viewed = [row for row in of if row["status_code"] == 200 and row["method"] == "GET"]
+        assert {name: found[key][name] for name in ("hits", "visitors", "page_views", "errors",
+                                                    "size_sum", "size_count", "last_seen",
+                                                    "response_time_sum")} == {
+            "hits": len(of), "visitors": len({row["visitor"] for row in of} - {None}),
+            "page_views": len(viewed), "errors": status.count(500),
+            "size_sum": sum(sizes) if sizes else None, "size_count": len(sizes),
+            "last_seen": max(row["date"] for row in of), "response_time_sum": None,
+        }  # fmt: skip

@@ -380,6 +380,7 @@ def test_status_as_json(make_host: MakeHost, database_url: str) -> None:
         "name": "request", "rows": 1, "newest": row["date"].isoformat(),
     }  # fmt: skip
     assert status["missing"] == []
+    assert status["derived"] == {"visits": True, "totals": 0, "archive": None}
     assert list(status)[-1] == "recorder"
 
 
@@ -389,6 +390,9 @@ def test_status_as_text(host: Host) -> None:
     for label in ("Table", "Queue", "Stored", "Dropped", "Lag", "Last error"):
         assert label in text
     assert "request: 0 requests" in text
+    assert "Visits            not known before the first request\n" in text
+    assert "Totals            0 days added up\n" in text
+    assert "Archive           none (STATISTICS_ARCHIVE)\n" in text
     assert text.index("Recorded live") < text.index("This process") < text.index("Stored")
     assert "of this command alone; of a worker: <STATISTICS_URL_PREFIX>/api/status" in text
 
@@ -400,8 +404,8 @@ def test_status_without_tables(host: Host) -> None:
     text = run(host, "status").stdout
     assert (
         "Missing tables: request, statistics_salt, statistics_live, statistics_imported, "
-        "statistics_visit, statistics_event, statistics_change, statistics_state. "
-        "Run `flask db migrate` and `flask db upgrade` to make them, or call "
+        "statistics_visit, statistics_event, statistics_change, statistics_state, "
+        "statistics_total. Run `flask db migrate` and `flask db upgrade` to make them, or call "
         "db.create_all() after Statistics(…).\n"
     ) in text
 

@@ -355,7 +355,7 @@ def test_after_a_fork(make_host: MakeHost, sqlite_url: str) -> None:
     child = os.fork()
     if not child:
         host.statistics.track("child")
-        os._exit(0 if host.statistics.flush() else 1)
+        os._exit(0 if host.statistics.flush(60) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert [one["name"] for one in events(host)] == ["parent", "child"]
 

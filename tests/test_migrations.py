@@ -30,6 +30,7 @@ OURS = {
     "statistics_live",
     "statistics_salt",
     "statistics_state",
+    "statistics_total",
     "statistics_visit",
 }
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:72.0) Gecko/20100101 Firefox/72.0"

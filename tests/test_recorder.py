@@ -75,7 +75,7 @@ def locked(host: Host) -> Iterator[None]:
 def test_the_thread_starts_at_the_first_request(make_host: MakeHost) -> None:
     """init_app starts nothing; a thread of import time would be lost in a fork."""
     before = set(threading.enumerate())
-    host = answering(make_host())
+    host = answering(make_host(settings={"STATISTICS_KEEPER": False}))
     assert set(threading.enumerate()) <= before
     host.open("/x")
     (thread,) = set(threading.enumerate()) - before
@@ -86,7 +86,7 @@ def test_the_thread_starts_at_the_first_request(make_host: MakeHost) -> None:
 def test_one_thread_for_many_requests(make_host: MakeHost) -> None:
     """Requests at once start one thread."""
     before = set(threading.enumerate())
-    host = answering(make_host())
+    host = answering(make_host(settings={"STATISTICS_KEEPER": False}))
     visitors = [threading.Thread(target=host.open, args=(f"/{n}",)) for n in range(8)]
     for visitor in visitors:
         visitor.start()
@@ -99,7 +99,8 @@ def test_one_thread_for_many_requests(make_host: MakeHost) -> None:
 def test_stop_ends_the_thread(make_host: MakeHost) -> None:
     """stop() stores what waits and ends the thread."""
     before = set(threading.enumerate())
-    host = answering(make_host(settings={"STATISTICS_FLUSH_INTERVAL": 60}))
+    settings = {"STATISTICS_FLUSH_INTERVAL": 60, "STATISTICS_KEEPER": False}
+    host = answering(make_host(settings=settings))
     host.open("/x")
     host.app.extensions["statistics"].recorder.stop()
     assert set(threading.enumerate()) <= before

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 
 from flask_statistics.asking.answers import Ask
+from flask_statistics.asking.copied import Copy
 from flask_statistics.asking.filters import Filter
 from flask_statistics.asking.query import Query
 from flask_statistics.errors import QueryError
@@ -64,19 +67,34 @@ def test_shared_answers_equal_single_ones(database: Database, batch: Batch) -> N
     compare(database, batch)
 
 
-@pytest.mark.filterwarnings("ignore:Dialect sqlite")
-@sampling
-@given(batch=batches())
 def test_shared_answers_of_the_archive_equal_single_ones(
-    tmp_path_factory: pytest.TempPathFactory, batch: Batch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever rows and whatever filters: on DuckDB."""
-    folder: Path = tmp_path_factory.mktemp("shared")
-    database = Archived(f"sqlite:///{folder / 'host.sqlite'}", folder / "archives")
-    try:
-        compare(database, batch)
-    finally:
-        database.engine.dispose()
+    """Whatever rows and whatever filters: on DuckDB, from copies of the rows."""
+    answered: list[str] = []
+    by_copy = Copy.aggregate
+
+    def noted(copy: Copy, selection: Any, metrics: Any, *, last: bool) -> Any:
+        answered.append(",".join(selection.query.group_by))
+        return by_copy(copy, selection, metrics, last=last)
+
+    monkeypatch.setattr(Copy, "aggregate", noted)
+    folders = count()
+
+    @pytest.mark.filterwarnings("ignore:Dialect sqlite")
+    @sampling
+    @given(batch=batches())
+    def check(batch: Batch) -> None:
+        folder = tmp_path / str(next(folders))
+        folder.mkdir()
+        database = Archived(f"sqlite:///{folder / 'host.sqlite'}", folder / "archives")
+        try:
+            compare(database, batch)
+        finally:
+            database.engine.dispose()
+
+    check()
+    assert len(set(answered)) > 3
 
 
 @pytest.mark.filterwarnings("ignore:Dialect sqlite")

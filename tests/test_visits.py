@@ -147,6 +147,18 @@ def test_a_late_row_joins_two_visits(
     assert_right(host)
 
 
+def test_a_sqlite_without_json(
+    make_host: MakeHost, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SQLite cannot pack what it is asked for, visits are read row by row."""
+    monkeypatch.setattr("flask_statistics.recording.known_visits._HAS_JSON", (99,))
+    host = make_host(url=sqlite_url)
+    for moment in (0, 50, 25):
+        store(worker(host), at(moment))
+    assert [visit["hits"] for visit in visits(host)] == [3]
+    assert_right(host)
+
+
 def test_joining_raises_the_day_and_moves_events(make_host: MakeHost, database_url: str) -> None:
     """Rows of a closed day change, so its number grows; events follow their requests."""
     host = make_host(url=database_url)

@@ -63,7 +63,8 @@ def build(
         _prepare(change, now, progress, go_on)
         finish_absorbing(change)
         refresh_changed(change)
-        extend(change, oldest_kept(change))
+        # Who asks between two segments is the keeper, in the host's process: it takes its time.
+        extend(change, oldest_kept(change), ahead=go_on is None)
         compact(change)
         retire(change)
         archive.remove_unnamed(change.manifest)
@@ -103,7 +104,7 @@ def rebuild(
         finish_absorbing(change)
         _rebuild_pruned(change)
         _rebuild_others(change)
-        extend(change, oldest_kept(change))
+        extend(change, oldest_kept(change), ahead=True)
         compact(change)
         retire(change)
         archive.remove_unnamed(change.manifest)
@@ -131,7 +132,8 @@ def _rebuild_others(change: Change) -> None:
     if not others:
         return
     try:
-        change.commit(others, archived(change, others[0].begin, others[-1].end))
+        new = archived(change, others[0].begin, others[-1].end, ahead=True)
+        change.commit(others, new)
     except PrunedMeanwhileError:
         raise ArchiveError("The table is being pruned: run this again afterwards.") from None
 

@@ -7,9 +7,9 @@ from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 
 #: Rows of a segment: enough to compress well, few enough to be made in little memory.
-TARGET = 120_000
+TARGET = 105_000
 #: A segment is not made larger than this.
-LARGEST = 180_000
+LARGEST = 160_000
 _DAY, _HOUR, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 
 Span = tuple[datetime, datetime]

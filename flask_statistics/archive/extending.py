@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..changes import SETTLED, move_horizon, read_horizon
 from .absorbing import finish_absorbing, write_absorbed
-from .dividing import divide
+from .dividing import Span, divide
 from .gathering import filtered, together
 from .manifest import Kind, Segment
 from .opening import Change, read_pruned
-from .reading_rows import Found, count_days, count_hours, find_rows, numbers_of
+from .reading_rows import Found, count_days, count_hours, find_each, find_rows, numbers_of
 from .schema import ID, arrow, event_kinds, kinds
-from .segments import Content, read_events, read_requests, write_segment
+from .segments import Content, in_order, read_events, read_requests, write_segment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,20 +32,23 @@ class PrunedMeanwhileError(Exception):
     """Raised where rows are being pruned that were to be read from the table."""
 
 
-def extend(change: Change, begin: datetime) -> None:
+def extend(change: Change, begin: datetime, *, ahead: bool = False) -> None:
     """Add segments of what was not archived yet.
 
     :param begin: where an archive that holds nothing begins.
+    :param ahead: whether to read a span while the one before is written.
     """
     horizon = _move_horizon(change)
     begin = max(change.manifest.horizon, begin)
     if begin >= horizon:
         return
     days = count_days(change.host, begin, horizon)
-    for span in divide(begin, horizon, days, lambda day: count_hours(change.host, day)):
-        if not change.go_on():
-            return
-        change.commit([], [_archived(change, *span)])
+    spans = divide(begin, horizon, days, lambda day: count_hours(change.host, day))
+    with closing(find_each(change.host, spans, ahead=ahead)) as found:
+        for span in spans:
+            if not change.go_on():
+                return
+            change.commit([], [_archived(change, span, found)])
 
 
 def _move_horizon(change: Change) -> datetime:
@@ -58,13 +62,18 @@ def _move_horizon(change: Change) -> datetime:
     return horizon
 
 
-def _archived(change: Change, begin: datetime, end: datetime) -> Segment:
-    """Write a segment from what the table holds of a span that was never pruned."""
-    found = find_rows(change.host, begin, end)
+def _archived(change: Change, span: Span, founds: Iterator[Found]) -> Segment:
+    """Write a segment from what the table holds of a span that was never pruned.
+
+    :param founds: gives that next; what it gives is let go once it is in order.
+    """
+    begin, end = span
+    found = next(founds)
     if (found.pruned or datetime.min) > begin:
         raise PrunedMeanwhileError
-    content = content_of(change, found.requests, found.events)
-    segment = write_segment(change.archive, begin, end, found.numbers, content)
+    numbers, content = found.numbers, [content_of(change, found.requests, found.events)]
+    del found
+    segment = write_segment(change.archive, begin, end, numbers, in_order(content.pop()))
     change.progress(segment.rows)
     return segment
 
@@ -98,15 +107,20 @@ def refresh(change: Change, segment: Segment) -> None:
         refresh(change, segment)
 
 
-def archived(change: Change, begin: datetime, end: datetime) -> list[Segment]:
+def archived(
+    change: Change, begin: datetime, end: datetime, *, ahead: bool = False
+) -> list[Segment]:
     """Write segments from what the table holds of a span that was never pruned.
+
+    :param ahead: whether to read a part while the one before is written.
 
     :raises PrunedMeanwhileError: where it is being pruned.
     """
     host = change.host
     days = count_days(host, begin, end)
     spans = divide(begin, end, days, lambda day: count_hours(host, day))
-    return [_archived(change, *span) for span in spans]
+    with closing(find_each(host, spans, ahead=ahead)) as found:
+        return [_archived(change, span, found) for span in spans]
 
 
 def pruned_before(change: Change) -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .gathering import encoded
 from .manifest import Kind
 from .schema import ID, VISIT_KINDS, arrow, arrow_types
 
@@ -19,6 +20,8 @@ OF_VISITS = frozenset(
     {ID, "date", "visit", "visitor", "bot", "path", "method", "status_code", "mimetype"}
 )
 _KEYS = ["visit", "person"]
+#: The texts that are needed of requests and events; events have no path.
+_TEXTS = ("visit", "visitor", "path")
 #: What is computed, from which column, by which function of Arrow's.
 _FIGURES = (
     ("visitor", "visitor", "first"),
@@ -44,20 +47,28 @@ def visits_of(requests: pa.Table, events: pa.Table, columns: Mapping[str, Kind])
     :param columns: the columns that ``requests`` has.
     """
     pa = arrow()
-    seen = _seen(requests, columns)
-    marks = pa.concat_tables([seen, _tracked(events, seen.schema)], promote_options="permissive")
-    marks = marks.filter(pa.compute.is_valid(marks["visit"])).sort_by(
-        [("date", "ascending"), (ID, "ascending")]
-    )
-    places = pa.array(range(marks.num_rows), pa.int64())
-    marks = marks.append_column("place", _if(pa.compute.is_valid(marks["viewed"]), places))
-    visits = _grouped(marks.drop_columns(["path"]))
+    compute = pa.compute
+    marks = pa.concat_tables([_seen(requests, columns), _tracked(events)])
+    values = {}
+    for name in _TEXTS:
+        of_requests = requests[name] if name in columns else _nothing(requests)
+        of_events = events[name] if name in events.column_names else _nothing(events)
+        # Numbers are sorted and grouped in a fraction of what texts would take.
+        codes, values[name] = encoded(of_requests, of_events)
+        marks = marks.append_column(name, codes)
+    marks = marks.sort_by([("date", "ascending"), (ID, "ascending")]).combine_chunks()
+    places = compute.cumulative_sum(pa.repeat(1, marks.num_rows), start=-1)
+    marks = marks.append_column("place", _if(compute.is_valid(marks["viewed"]), places))
+    visits = _grouped(marks).filter(compute.is_valid(compute.field("visit")))
+    found = {name: visits[name] for name in visits.column_names}
     for page in ("entry", "exit"):
-        for name in ("date", "path"):
-            visits = visits.append_column(f"{page}_{name}", marks[name].take(visits[page]))
+        found[f"{page}_date"] = marks["date"].take(found[page])
+        found[f"{page}_path"] = compute.take(values["path"], marks["path"].take(found[page]))
+    for name in ("visit", "visitor"):
+        found[name] = compute.take(values[name], found[name])
     schema = pa.schema(list(arrow_types(VISIT_KINDS).items()))
     order = [("visitor", "ascending"), ("visit", "ascending")]
-    return visits.select(schema.names).cast(schema).sort_by(order)
+    return pa.table({n: found[n] for n in schema.names}).cast(schema).sort_by(order)
 
 
 def _grouped(marks: pa.Table) -> pa.Table:
@@ -68,23 +79,24 @@ def _grouped(marks: pa.Table) -> pa.Table:
     ).rename_columns([*_KEYS, *(name for name, _, _ in _FIGURES)])
 
 
+def _nothing(rows: pa.Table) -> pa.ChunkedArray:
+    pa = arrow()
+    return pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
+
+
 def _seen(requests: pa.Table, columns: Mapping[str, Kind]) -> pa.Table:
     """Return what requests add to their visits."""
     pa = arrow()
-    nothing = pa.nulls(requests.num_rows)
     date = requests["date"]
     viewed = _if(is_page_view(requests, columns), date)
     return pa.table({
-        "visit": _text(requests["visit"]),
         "person": person_of(requests, columns),
-        "visitor": _text(requests["visitor"]) if "visitor" in columns else nothing,
-        "path": _text(requests["path"]) if "path" in columns else nothing.cast(pa.string()),
         "date": date,
         ID: requests[ID],
         "requested": date,
         "viewed": viewed,
         "interacted": viewed,
-        "tracked": nothing.cast(date.type),
+        "tracked": pa.nulls(requests.num_rows, date.type),
     })  # fmt: skip
 
 
@@ -111,20 +123,20 @@ def is_page_view(requests: pa.Table, columns: Mapping[str, Kind]) -> Any:
     return compute.fill_null(viewed, False)
 
 
-def _tracked(events: pa.Table, schema: pa.Schema) -> pa.Table:
+def _tracked(events: pa.Table) -> pa.Table:
     """Return what events add to their visits."""
     pa = arrow()
-    date, nothing = events["date"], pa.nulls(events.num_rows)
-    of = {
-        "visit": _text(events["visit"]),
+    date = events["date"]
+    nothing = pa.nulls(events.num_rows, date.type)
+    return pa.table({
         "person": events["person"],
-        "visitor": _text(events["visitor"]),
         "date": date,
         ID: events[ID],
+        "requested": nothing,
+        "viewed": nothing,
         "interacted": date,
         "tracked": date,
-    }
-    return pa.table({name: of.get(name, nothing) for name in schema.names})
+    })  # fmt: skip
 
 
 def _if(condition: Any, values: Any) -> Any:

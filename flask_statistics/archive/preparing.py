@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from . import views
+from .manifest import Segment
 from .partial_visits import OF_VISITS, visits_of
+from .totals import DIMENSIONS
 from .views import Views
 from .young import Young
 
 if TYPE_CHECKING:
     from ..asking.duckdb import Connection
 
-#: How many sets of segments the visits that several of them share are known for.
+#: How many sets of segments the visits that several of them share, and values, are known for.
 _MOST_SETS = 16
+#: How many values a dimension may have for them to be listed.
+_MOST_VALUES = 255
+#: Dimensions that have more, as a rule.
+_LARGE = frozenset({"path"})
 
 
 class SharedVisits:
@@ -42,6 +49,55 @@ class SharedVisits:
             self._known[names] = visits
             while len(self._known) > _MOST_SETS:
                 self._known.pop(next(iter(self._known)))
+
+
+class KnownValues:
+    """The values that dimensions have, where they have few; kept, as far as segments tell."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[tuple[str, ...], dict[str, list[Any]]] = {}
+
+    def find(
+        self, driver: Connection, found: Views, young: Young, names: Set[str]
+    ) -> dict[str, list[Any]]:
+        """Return all values that dimensions have; those with too many are missing."""
+        every = (*found.whole, *(part.segment for part in found.cut))
+        segments = list({s.requests.name: s for s in every if s.requests}.values())
+        if not all(segment.totals for segment in segments):
+            return {}
+        files = tuple(sorted(segment.totals.name for segment in segments if segment.totals))
+        with self._lock:
+            known = self._known.get(files)
+        if known is None:
+            known = _values_of(driver.duckdb, found, segments)
+            with self._lock:
+                self._known[files] = known
+                while len(self._known) > _MOST_SETS:
+                    self._known.pop(next(iter(self._known)))
+        added = {name: _added(known[name], young.requests[name]) for name in names & known.keys()}
+        return {name: values for name, values in added.items() if len(values) <= _MOST_VALUES}
+
+
+def _values_of(duckdb: Any, found: Views, segments: Sequence[Segment]) -> dict[str, list[Any]]:
+    """Return the values that figures of segments name, the most frequent first."""
+    kinds = found.columns
+    names = [n for n in DIMENSIONS if kinds.get(n) in {"text", "integer"} and n not in _LARGE]
+    if not segments:
+        return {name: [] for name in names}
+    listed: dict[str, list[Any]] = {}
+    rows = duckdb.execute(found.values(segments, names)).fetchall()
+    for name, texts, numbers, files in rows:
+        # Figures that were made before a dimension had any do not name its values.
+        if files == sum(segment.columns.get(name) == kinds[name] for segment in segments):
+            listed[name] = (numbers if kinds[name] == "integer" else texts) or []
+    return listed
+
+
+def _added(values: Sequence[Any], young: Any) -> list[Any]:
+    """Return values, and those that a column of the host's rows has."""
+    more = (value for value in young.unique().to_pylist() if value not in {None, ""})
+    return list(dict.fromkeys([*values, *more]))
 
 
 def prepare(driver: Connection, found: Views, young: Young, shared: SharedVisits) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,27 @@ def find_rows(host: Host, begin: datetime, end: datetime) -> Found:
             if read_pruned(connection, host.tables) == pruned:
                 break
     return Found(requests, events, numbers, pruned)
+
+
+def find_each(
+    host: Host, spans: Sequence[tuple[datetime, datetime]], *, ahead: bool
+) -> Generator[Found, None, None]:
+    """Give what :func:`find_rows` finds of each span, one after the other.
+
+    :param ahead: whether to read the next span, on a thread, while the caller works on one: about
+        twice as fast where there are two processors, for the memory of one span more. To be
+        closed, then.
+    """
+    if not ahead or len(spans) < 2:
+        for span in spans:
+            yield find_rows(host, *span)
+        return
+    with ThreadPoolExecutor(1, "flask_statistics reader") as executor:
+        waiting = deque([executor.submit(find_rows, host, *spans[0])])
+        for span in spans[1:]:
+            waiting.append(executor.submit(find_rows, host, *span))
+            yield waiting.popleft().result()
+        yield waiting.popleft().result()
 
 
 def numbers_of(

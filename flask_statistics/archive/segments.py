@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,17 @@ from ..errors import ArchiveError
 from .extracting import PLAIN
 from .folder import Archive
 from .manifest import File, Kind, Segment
-from .partial_visits import visits_of
+from .partial_visits import OF_VISITS, visits_of
 from .schema import ID, SECONDS, VISIT_KINDS, arrow, arrow_types, encodings, keeps_visits
-from .totals import TOTALS_KINDS, totals_of
+from .totals import OF_TOTALS, TOTALS_KINDS, totals_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: What requests are sorted by: alike rows side by side compress best.
 ORDER = ("country", "user_agent", "visitor", "date")
+#: What visits and totals are made from.
+_COUNTED = OF_VISITS | OF_TOTALS
 #: What to do about a file that is damaged.
 MEND = (
     "restore it from your backup, or run `flask statistics archive rebuild`, which makes the "
@@ -36,34 +38,57 @@ class Content:
     """What a segment is made from: requests and events, with the columns of each.
 
     :ivar columns: the columns of the requests; times are "float".
+    :ivar ordered: whether the requests are in :data:`ORDER`.
     """
 
     requests: pa.Table
     events: pa.Table
     columns: Mapping[str, Kind]
     event_columns: Mapping[str, Kind]
+    ordered: bool = False
+
+
+def in_order(content: Content) -> Content:
+    """Return the content with its requests in :data:`ORDER`."""
+    if content.ordered:
+        return content
+    nothing = content.requests.schema.empty_table()
+    rows, content = content.requests, replace(content, requests=nothing, ordered=True)
+    order, columns = _order(rows), {}
+    # One after the other: where nobody else holds them, unordered ones are let go on the way.
+    for name in rows.column_names:
+        columns[name] = rows[name].take(order).combine_chunks()
+        rows = rows.drop_columns([name])
+    arrow().default_memory_pool().release_unused()
+    return replace(content, requests=arrow().table(columns))
 
 
 def write_segment(
     archive: Archive, begin: datetime, end: datetime, days: Mapping[date, int], content: Content
 ) -> Segment:
-    """Write the files of a segment; it counts once a manifest names it."""
-    compute = arrow().compute
-    requests, columns = _with_microseconds(_sorted(content.requests), content.columns)
-    visits = []
-    if keeps_visits(columns):
-        visits = [visits_of(requests, content.events, columns)]
+    """Write the files of a segment; it counts once a manifest names it.
+
+    Where nobody else holds the content, what is needed no more is let go on the way.
+    """
+    requests, columns = _with_microseconds(in_order(content).requests, content.columns)
+    events, event_columns = content.events, content.event_columns
+    del content
+    dates = arrow().compute.min_max(requests["date"]).as_py() if requests.num_rows else {}
+    of_requests = _write(archive, [requests], columns, ".parquet")
+    requests = requests.select([name for name in columns if name in _COUNTED])
     arrow().default_memory_pool().release_unused()
-    totals = totals_of(requests, columns)
-    arrow().default_memory_pool().release_unused()
-    dates = compute.min_max(requests["date"]).as_py() if requests.num_rows else {}
+    visits = [visits_of(requests, events, columns)] if keeps_visits(columns) else []
+    of_visits = _write(archive, visits, VISIT_KINDS, ".visits.parquet")
+    del visits
+    of_totals = _write(archive, totals_of(requests, columns), TOTALS_KINDS, ".totals.parquet")
+    del requests
     return Segment(
         begin,
         end,
-        _write(archive, [requests], columns, ".parquet"),
-        _write(archive, visits, VISIT_KINDS, ".visits.parquet"),
-        _write(archive, totals, TOTALS_KINDS, ".totals.parquet"),
-        _write(archive, [content.events], content.event_columns, ".events.parquet"),
+        of_requests,
+        of_visits,
+        of_totals,
+        _write(archive, [events], event_columns, ".events.parquet"),
         dates.get("min"),
         dates.get("max"),
         {day: number for day, number in days.items() if number},
@@ -84,18 +109,16 @@ def _write(
         with pa.parquet.ParquetWriter(new.stream, tables[0].schema, **options) as writer:
             for table in tables:
                 writer.write_table(table, row_group_size=table.num_rows)
+                pa.default_memory_pool().release_unused()
     return new.described(sum(table.num_rows for table in tables))
 
 
-def _sorted(requests: pa.Table) -> pa.Table:
-    """Return the rows in :data:`ORDER`; of texts, alike ones side by side is all that counts."""
+def _order(requests: pa.Table) -> Any:
+    """Return the rows' places in :data:`ORDER`; texts need no order but alike ones together."""
     pa = arrow()
     names = [name for name in ORDER if name in requests.column_names]
     keys = {name: _codes(requests[name]) for name in names} | {ID: requests[ID]}
-    order = pa.compute.sort_indices(
-        pa.table(keys), sort_keys=[(name, "ascending") for name in keys]
-    )
-    return requests.take(order).combine_chunks()
+    return pa.compute.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
 
 
 def _codes(column: pa.ChunkedArray) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from .. import changes
+from ..asking.columnar import VALUES
 from ..asking.constructs import as_stored
 from ..asking.duckdb import StoredJson, WholeSeconds
 from ..asking.explaining import attended
@@ -25,7 +26,7 @@ from .counted import Counting, SharedVisitors
 from .database import Database
 from .folder import MANIFEST, Archive
 from .manifest import Kind, Manifest, Segment
-from .preparing import SharedVisits, prepare
+from .preparing import KnownValues, SharedVisits, prepare
 from .schema import ID, arrow, event_kinds, keeps_visits, kinds
 from .sources import ABSORBED, IDENTITY, PRUNED, Part, find_sources
 from .views import Cut, Views
@@ -80,6 +81,7 @@ class ArchivedRequests:
         self._manifest: tuple[Any, Manifest] | None = None
         self._shared = SharedVisits()
         self._visitors = SharedVisitors()
+        self._values = KnownValues()
         self.source = self._make_source(views.REQUESTS)
         self._uncounted = self._make_source(views.UNCOUNTED)
 
@@ -113,6 +115,7 @@ class ArchivedRequests:
                 *(self.source, self._uncounted, found.views, found.young, spans, self._visitors)
             )
             connection.info[_TOTALS] = partial(counting.totals, driver)
+            connection.info[VALUES] = partial(self._values.find, driver, found.views, found.young)
             yield connection
 
     def state(self) -> object:
@@ -213,7 +216,9 @@ class ArchivedRequests:
         )
 
 
-def _totals(connection: sa.Connection, dimensions: Set[str]) -> Totals | None:
+def _totals(
+    connection: sa.Connection, dimensions: Set[str], _spans: Collection[Span]
+) -> Totals | None:
     found: Totals | None = connection.info[_TOTALS](dimensions)
     return found
 

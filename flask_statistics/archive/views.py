@@ -92,6 +92,20 @@ class Views:
         listed = ", ".join(map(_quoted, dimensions))
         return f"{self.totals(segments)} WHERE dimension IN ({listed})"
 
+    def values(self, segments: Sequence[Segment], dimensions: Iterable[str]) -> str:
+        """The dimensions of these segments, each with its texts and numbers, the most frequent
+        first, and the number of segments that know it."""
+        hits = "sum(hits) AS hits, list(DISTINCT filename) AS files"
+        by_value = (
+            f"SELECT dimension, text, number, {hits} "
+            f"FROM ({self.figures(segments, dimensions)}) GROUP BY ALL"
+        )
+        return (
+            "SELECT dimension, list(text ORDER BY hits DESC, text) FILTER (text IS NOT NULL), "
+            "list(number ORDER BY hits DESC, number) FILTER (number IS NOT NULL), "
+            f"len(list_distinct(flatten(list(files)))) FROM ({by_value}) GROUP BY dimension"
+        )
+
     def repeated_visitors(self, segments: Sequence[Segment]) -> str:
         """The visitors that several of these segments have."""
         visitors = f"SELECT text FROM ({self.totals(segments)}) WHERE dimension = '{VISITOR}'"

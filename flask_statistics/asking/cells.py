@@ -72,6 +72,11 @@ def _upsert(element: _Upsert, compiler: SQLCompiler, **options: Any) -> str:
     )
 
 
+def make_table(connection: sa.Connection, table: str, of: sa.Select[Any]) -> None:
+    """Make a temporary table of what a statement selects, where the database does that well."""
+    connection.execute(_CreateAs(table, of))
+
+
 def permitted(connection: sa.Connection) -> bool:
     """Return whether the database lets us make temporary tables; prepare it for that."""
     if is_shared_memory(connection.engine):

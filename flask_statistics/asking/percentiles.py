@@ -12,8 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from .cells import tally
+from .copied import Copy
 from .metrics import Expression, Metric
 from .selection import Selection
+from .steps import step_of
+from .totals import Totals
 
 Key = tuple[Any, ...]
 #: More groups would make too long a statement of conditions.
@@ -24,13 +27,16 @@ def find_percentiles(
     connection: sa.Connection, selection: Selection, metrics: Sequence[Metric]
 ) -> dict[Key, dict[str, Any]] | None:
     """Return the percentiles of each group by nearest rank; None where the groups are too many."""
+    cells = selection.tables.cells
+    if isinstance(cells, Copy):
+        return cells.percentiles(connection, selection, metrics)
     if selection.bucket:
         return None
     keys, columns, rows = selection.rows()
     value = columns["response_time"]
-    timed = sa.select(*_named(keys), value.label("value"), _step(value).label("step"))
+    timed = sa.select(*_named(keys), value.label("value"), step_of(value).label("step"))
     timed = timed.where(value.is_not(None)).select_from(rows)
-    counts = _counts(connection, timed.subquery(), len(keys))
+    counts = _counts(connection, selection, timed.subquery())
     if len(counts) > _MOST_GROUPS:
         return None
     wanted = {key: _places(steps, metrics) for key, steps in counts.items()}
@@ -42,29 +48,26 @@ def find_percentiles(
     return found
 
 
-def _step(value: Expression) -> Expression:
-    """Return a number that never falls where a value rises: fine where most values are."""
-    return sa.case(
-        (value < 0, -1),
-        (value < 0.02, sa.cast(value * 10_000, sa.Integer)),
-        (value < 1, 200 + sa.cast(value * 500, sa.Integer)),
-        (value < 1000, 700 + sa.cast(value * 10, sa.Integer)),
-        else_=sa.literal_column("20000"),
-    )
-
-
 def _named(keys: Sequence[Expression]) -> list[Expression]:
     return [key.label(f"key_{number}") for number, key in enumerate(keys)]
 
 
 def _counts(
-    connection: sa.Connection, timed: sa.Subquery, keys: int
+    connection: sa.Connection, selection: Selection, timed: sa.Subquery
 ) -> dict[Key, list[tuple[int, int]]]:
     """Return how many values each group has in which step, in order."""
-    by = [timed.c[f"key_{number}"] for number in range(keys)]
+    cells = selection.tables.cells
+    known = cells.steps(selection) if isinstance(cells, Totals) else None
+    if known is not None:
+        rows = [tuple(row) for row in connection.execute(known)]
+    else:
+        by = [column for column in timed.c if column.name.startswith("key_")]
+        rows = tally(connection, timed, [*by, timed.c.step])
+    shown = None if selection.shown is None else set(selection.shown)
     found: dict[Key, list[tuple[int, int]]] = {}
-    for *key, step, amount in tally(connection, timed, [*by, timed.c.step]):
-        found.setdefault(tuple(key), []).append((step, int(amount)))
+    for *key, number, amount in rows:
+        if shown is None or tuple(key) in shown:
+            found.setdefault(tuple(key), []).append((number, int(amount)))
     return {key: sorted(steps) for key, steps in found.items()}
 
 

@@ -21,9 +21,11 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from .cells import create, drop, is_refused, permitted
+from .columnar import copied
 from .metrics import BY_NAME, Expression, Metric, available
 from .query import Filter, Query
 from .selection import Selection
+from .totals import is_unfiltered
 from .visits import look_at_borders
 
 if TYPE_CHECKING:
@@ -185,18 +187,20 @@ def shared(
     connection: sa.Connection, source: Source, asks: Sequence[A]
 ) -> Iterator[dict[A, Source]]:
     """Give for each question the source that answers it from cells, where it has any."""
+    if source.columnar:
+        # Measured: columns are copied faster than counted into cells of many dimensions.
+        known = _known(connection, source, asks)
+        for ask in known:
+            look_at_borders(connection, source, ask.query)
+        with copied(connection, source, [ask for ask in asks if ask not in known]) as copies:
+            yield known | copies
+        return
     for ask in asks:
         look_at_borders(connection, source, ask.query)
-    if source.columnar:
-        # Measured: columns are scanned faster than counted into cells of many dimensions.
-        names = {",".join(ask.query.group_by) for ask in asks if ask.kind != "requests"}
-        totals = source.totals(connection, names)
-        suited = [ask for ask in asks if totals and totals.suits(source, ask)]
-        yield {ask: replace(source, cells=totals) for ask in suited}
-        return
-    planned = _plan(source, asks, connection.dialect.name)
+    known = _known(connection, source, asks)
+    planned = _plan(source, [ask for ask in asks if ask not in known], connection.dialect.name)
     if len({ask for of, _ in planned for ask in of}) < 2 or not permitted(connection):
-        yield {}
+        yield known
         return
     found: dict[A, Source] = {}
     made: list[str] = []
@@ -211,9 +215,19 @@ def shared(
             raise
         found = {}
     try:
-        yield found
+        yield known | found
     finally:
         drop(connection, made)
+
+
+def _known(connection: sa.Connection, source: Source, asks: Sequence[A]) -> dict[A, Source]:
+    """Return the questions that figures answer which were added up before."""
+    plain = [ask for ask in asks if ask.kind != "requests" and is_unfiltered(ask.query)]
+    names = {",".join(ask.query.group_by) for ask in plain}
+    spans = {(ask.query.period.begins, ask.query.period.ends) for ask in plain}
+    totals = source.totals(connection, names, spans)
+    suited = [ask for ask in plain if totals and totals.suits(source, ask)]
+    return {ask: replace(source, cells=totals) for ask in suited}
 
 
 def _plan(source: Source, asks: Sequence[A], dialect: str) -> list[tuple[list[A], Cells]]:

@@ -58,8 +58,8 @@ class Source:
     :ivar kept: what was built once for several statements of one answer.
     :ivar columnar: whether a column is read so quickly that distinct visitors are better counted
         for the groups of a page only, and whether percentiles are aggregates.
-    :ivar totals: the figures of some dimensions that a connection knows before any request is
-        counted; the empty name stands for all requests together.
+    :ivar totals: the figures of some dimensions in some spans of time that a connection knows
+        before any request is counted; the empty name stands for all requests together.
     :ivar cells: the requests of the question, counted before; None where nothing is shared.
     """
 
@@ -71,7 +71,7 @@ class Source:
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     cells: Counted | None = None
     columnar: bool = False
-    totals: Callable[[sa.Connection, Set[str]], Known | None] = lambda *_: None
+    totals: Callable[[sa.Connection, Set[str], Collection[Span]], Known | None] = lambda *_: None
 
     def seen_by(self, connection: sa.Connection) -> Source:
         """Return the source without the tables that this connection cannot answer from."""
@@ -100,14 +100,15 @@ def _open(engine: sa.Engine, spans: Sequence[Span]) -> Iterator[sa.Connection]:
 
 
 def _held(engine: sa.Engine, tables: Tables, connection: sa.Connection) -> set[str]:
-    held = {"events"} if _exists(engine, tables.event, connection) else set()
-    if all(_exists(engine, table, connection) for table in (tables.visit, tables.state)):
+    held = {"events"} if exists(engine, tables.event, connection) else set()
+    if all(exists(engine, table, connection) for table in (tables.visit, tables.state)):
         complete = changes.read_state(connection, tables, VISITS) == COMPLETE
         held |= {"visits"} if complete else set()
     return held
 
 
-def _exists(engine: sa.Engine, table: sa.Table, connection: sa.Connection) -> bool:
+def exists(engine: sa.Engine, table: sa.Table, connection: sa.Connection) -> bool:
+    """Whether a table of ours is there; once seen, it is taken for granted."""
     seen = _seen.setdefault(engine, set())
     if table.fullname not in seen and sa.inspect(connection).has_table(
         table.name, schema=table.schema

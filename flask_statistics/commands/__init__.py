@@ -9,4 +9,4 @@ through :func:`.output.write`, and its body stands in ``with clear_errors():``.
 from __future__ import annotations
 
 #: The commands, each in the module of its name.
-NAMES = ("archive", "check", "export", "forget", "prune", "visits")
+NAMES = ("archive", "check", "export", "forget", "prune", "totals", "visits")

@@ -27,6 +27,9 @@ _WAIT = click.option("--wait", is_flag=True, help="Wait for another process that
 @_WAIT
 def build_command(wait: bool) -> None:
     """Bring the archive up to date."""
+    from ..archive.schema import prefer_little_memory
+
+    prefer_little_memory()
     from ..archive.building import build
 
     with clear_errors(), _progress("archived") as progress:
@@ -42,6 +45,9 @@ def build_command(wait: bool) -> None:
 )
 def rebuild_command(wait: bool, begin_anew: bool) -> None:
     """Make the archive anew from what the table holds."""
+    from ..archive.schema import prefer_little_memory
+
+    prefer_little_memory()
     from ..archive.building import rebuild
 
     with clear_errors(), _progress("archived") as progress:

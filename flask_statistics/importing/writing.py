@@ -13,14 +13,16 @@ import sqlalchemy as sa
 
 from ..recording.batch import is_about_a_row, refuses_row
 from ..recording.connections import is_shared_memory
+from ..recording.inserting import LARGEST
 from ..recording.record import Record
 from ..recording.storage import Storage
 from .known_lines import ImportedLines, Mark
 
+#: Rows that are inserted before it is looked whether a transaction has lasted long enough: one
+#: statement.
+PART = LARGEST
 #: Lines that are derived and handed to the writing thread together.
-BATCH = 6_000
-#: Rows that are inserted before it is looked whether a transaction has lasted long enough.
-PART = 1_000
+BATCH = 10 * PART
 #: Seconds that a transaction may take: SQLite lets nobody else write meanwhile.
 HELD = 0.15
 #: Seconds between two transactions. A writer that waits for SQLite looks again after 25 ms, once

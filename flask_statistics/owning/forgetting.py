@@ -190,7 +190,7 @@ class _Erasing:
         table: Any = self._model.table
         changed = table.delete() if self._blank is None else table.update().values(self._blank)
         connection.execute(changed.where(these))
-        changes.raise_days(connection, self._tables, {row.date.date() for row in rows})
+        changes.forget_days(connection, self._tables, {row.date.date() for row in rows})
 
     def _events_in(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Any]:
         """Return the events of requests: of the same id, else of the same moment and visitor."""
@@ -227,7 +227,7 @@ class _Erasing:
             else table.update().values(dict.fromkeys(_OF_EVENTS))
         )
         connection.execute(changed.where(table.c.id.in_(keys)))
-        changes.raise_days(connection, self._tables, {row.date.date() for row in rows})
+        changes.forget_days(connection, self._tables, {row.date.date() for row in rows})
         self.erased_events.update(keys)
 
 

@@ -104,4 +104,4 @@ def _delete_part(
     keys = [key for key, _ in rows]
     table: Any = old.key.table
     connection.execute(table.delete().where(old.key.in_(keys), *old.conditions))
-    changes.raise_days(connection, state.tables, {moment.date() for _, moment in rows})
+    changes.forget_days(connection, state.tables, {moment.date() for _, moment in rows})

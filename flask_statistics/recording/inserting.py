@@ -19,12 +19,16 @@ from ..privacy import basic_plane
 #: up the interpreter's lock for each statement, so that short ones keep requests quick; but a
 #: thread that never pauses keeps it for 5 ms each time, and only long ones get anywhere then.
 SMALL, LARGE = 20, 200
-#: Rows of a statement while nobody waits for the lock.
-LARGEST = 500
+#: Rows of a statement while nobody waits for the lock: of RequestMixin's columns nearly as many
+#: as SQLite takes parameters.
+LARGEST = 666
+#: The same of rows that replace others: they are short, and so are waits of one statement for all.
+LARGEST_REPLACED = 2000
 #: Seconds after which a short statement must have waited for the interpreter's lock.
 BUSY = 0.002
-#: Rows of a statement. Few, because SQLite keeps each parsed, and that takes 4 kB a row.
-_SIZES = (LARGEST, LARGE, SMALL, 5, 1)
+#: Rows of a statement. Few sizes, because SQLite keeps each parsed, and that takes 4 kB a row of
+#: RequestMixin's.
+_SIZES = (LARGEST_REPLACED, LARGEST, 500, LARGE, 100, SMALL, 5, 1)
 _FEWEST_PARAMETERS = 999  # that every SQLite takes in a statement
 #: The bits of integers; those of BigInteger hold all that there is.
 _BITS = ((sa.SmallInteger, 16), (sa.BigInteger, 0), (sa.Integer, 32))
@@ -59,7 +63,8 @@ class Inserter:
         if self._direct:
             self._conversions += _binders(columns, self._dialect)
         most = getattr(self._dialect, "insertmanyvalues_max_parameters", _FEWEST_PARAMETERS)
-        self._largest = max(1, min(LARGEST, most // len(columns)))
+        self._wanted = LARGEST_REPLACED if keys else LARGEST
+        self._largest = max(1, min(self._wanted, most // len(columns)))
         self._knows_character_sets = self._dialect.name not in {"mysql", "mariadb"}
 
     def insert(self, connection: sa.Connection, rows: list[list[Any]], *, polite: bool) -> None:
@@ -92,10 +97,13 @@ class Inserter:
     def _insert_directly(
         self, connection: sa.Connection, rows: list[list[Any]], polite: bool
     ) -> None:
-        start, wanted = 0, SMALL if polite else LARGEST
+        start, wanted = 0, SMALL if polite else self._wanted
         while start < len(rows):
             size = self._size(len(rows) - start, wanted)
-            values = tuple(self._converted(rows[start : start + size]))
+            part = rows[start : start + size]
+            # Only where rows replace others: once more is no different.
+            part += part[-1:] * (size - len(part))
+            values = tuple(self._converted(part))
             began = perf_counter()
             connection.exec_driver_sql(self._statement(size), values)
             start += size
@@ -112,8 +120,13 @@ class Inserter:
 
     def _size(self, left: int, wanted: int) -> int:
         """Return the rows of the next statement."""
-        fitting = min(left, wanted, self._largest)
-        return next(size for size in _SIZES if size <= fitting)
+        most = min(wanted, self._largest)
+        if self._conflict and left <= most:
+            # One statement for all, where that does not mean to say most of them twice.
+            whole = next(size for size in reversed(_SIZES) if size >= left)
+            if whole < 2 * left and whole <= self._largest:
+                return whole
+        return next(size for size in _SIZES if size <= min(left, most))
 
     def _statement(self, count: int) -> str:
         """Return an INSERT of this many rows."""

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from .batch import Batch
 from .connections import is_busy, is_shared_memory
 from .health import Health
+from .inserting import LARGEST
 from .lifetime import SHUTDOWN, live_with_the_process, work
 from .marker import Marker
 from .record import Record
@@ -28,8 +29,8 @@ from .storage import Storage
 from .troubles import Troubles
 
 #: Records of one transaction: few enough that a writer of the host on SQLite waits for less than
-#: half a second, enough that a busy process keeps up.
-BATCH = 4000
+#: half a second, enough that a busy process keeps up; whole statements.
+BATCH = 6 * LARGEST
 #: Seconds between two tries while the database is away, doubled up to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds that a request in SYNC mode may lose by a database that is away, once a pause.

@@ -25,7 +25,7 @@ from .own_tables import OwnTables
 from .record import RECORD, Record, TrackedRecord
 from .troubles import Troubles
 from .visit_table import VisitTable
-from .visitors import Salts, hash_visitor
+from .visitors import Salts, day_digits, hash_visitor
 from .visits import Row, TrackedRow, is_alone
 
 #: Rows that are derived between two turns of other threads, while these pause themselves and
@@ -136,7 +136,7 @@ class Storage:
         return TrackedRow(row, dated(events), alone=alone)
 
     def _hash_visitors(self, rows: list[list[Any]], visitor: int, salts: Salts) -> None:
-        day, salt = None, None
+        day, salt, digits = None, None, ""
         for row in rows:
             identity: Identity | None = row[visitor]
             row[visitor] = None
@@ -144,9 +144,9 @@ class Storage:
                 continue
             if row[self._date].date() != day:
                 day = row[self._date].date()
-                salt = self._salt(salts, day)
+                salt, digits = self._salt(salts, day), day_digits(day)
             if salt is not None:
-                row[visitor] = hash_visitor(salt, identity)
+                row[visitor] = hash_visitor(salt, identity, digits)
 
     def _salt(self, salts: Salts, day: date) -> bytes | None:
         if monotonic() < self._salts_missing_until:

@@ -9,10 +9,11 @@ and the figures of the later one become those of the earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
-from operator import itemgetter
+from datetime import date, datetime, timedelta
+from itertools import chain
+from operator import attrgetter, itemgetter
 
 import sqlalchemy as sa
 
@@ -20,6 +21,7 @@ from .. import changes
 from ..model import Model
 from ..tables import Tables
 from .inserting import Inserter
+from .known_visits import KnownVisits
 from .visits import (
     COLUMNS,
     PageViews,
@@ -34,8 +36,8 @@ from .visits import (
     values_of,
 )  # fmt: skip
 
-_LOOKED_UP_AT_ONCE = (5, 50, 400)
 _DAY = timedelta(days=1)
+_ENDED = attrgetter("ended")
 
 
 class VisitTable:
@@ -55,17 +57,14 @@ class VisitTable:
         self._tables = tables
         self._timeout = timedelta(seconds=timeout)
         self._date, self._visitor = places["date"], places["visitor"]
+        self._moment_of: Callable[[Row], datetime] = itemgetter(self._date)
         self._visit = places["visit"]
         self._bot, self._path = places.get("bot"), places.get("path")
         self._is_page_view = PageViews(places).holds
         table = tables.visit
         columns = [table.c[name] for name in COLUMNS]
         self._upsert = Inserter(engine, table, columns, keys=("visit", "person"))
-        self._asked = sa.select(*columns).where(
-            table.c.visitor.in_(sa.bindparam("names", expanding=True)),
-            table.c.ended >= sa.bindparam("first"),
-            table.c.began <= sa.bindparam("last"),
-        )
+        self._known = KnownVisits(engine, tables)
         self._rename = Rename(model, tables)
 
     def store(self, connection: sa.Connection, rows: Iterable[Row], *, polite: bool) -> None:
@@ -105,20 +104,10 @@ class VisitTable:
         self, connection: sa.Connection, by_visitor: Mapping[str, list[Row]]
     ) -> dict[str, list[Visit]]:
         """Return the visits that the rows may belong to, by visitor."""
-        moment = itemgetter(self._date)
-        moments = [moment(row) for rows in by_visitor.values() for row in rows]
-        span = {"first": min(moments) - self._timeout, "last": max(moments) + self._timeout}
-        names = list(by_visitor)
-        known: dict[str, list[Visit]] = {}
-        for start in range(0, len(names), _LOOKED_UP_AT_ONCE[-1]):
-            part = names[start : start + _LOOKED_UP_AT_ONCE[-1]]
-            count = next(c for c in _LOOKED_UP_AT_ONCE if c >= len(part))
-            # Filled up by repetition: one statement for few counts, each kept parsed.
-            asked = {"names": part + part[-1:] * (count - len(part)), **span}
-            for values in connection.execute(self._asked, asked):
-                visit = Visit(*values)
-                known.setdefault(visit.visitor, []).append(visit)
-        return known
+        rows = chain.from_iterable(by_visitor.values())
+        moments = list(map(self._moment_of, rows))
+        first, last = min(moments) - self._timeout, max(moments) + self._timeout
+        return self._known.of(connection, by_visitor, first, last)
 
     def _take(self, visitor: str, rows: list[Row], known: Iterable[Visit], found: Found) -> None:
         """Set the visits of a visitor's rows, which come in the order of their numbers."""
@@ -142,44 +131,52 @@ class VisitTable:
                 found.changed(self._add_events(visits, row))
 
     def _go_on(self, visitor: str, rows: list[Row], visits: Visits, found: Found) -> bool:
-        """Do so where rows just go on with the one visit that is known, as most often.
+        """Do so where all rows come after what is known began, as nearly all do.
 
         :returns: whether that was so; else nothing was done.
         """
-        if len(visits) > 1:
+        if TrackedRow in map(type, rows):
             return False
+        if len(rows) > 1:
+            rows = sorted(rows, key=self._moment_of)
         date, timeout, name = self._date, self._timeout, ""
-        ended = rows[0][date]
-        for known in visits.values():
-            if not known.began <= ended <= known.ended + timeout:
+        ended = began = rows[0][date]
+        if visits:
+            last = _last(visits, timeout)
+            if last is None or began < last.began:
                 return False
-            name, ended = known.visit, known.ended
+            name, ended = last.visit, last.ended
+        else:
+            name = name_visit(visitor, began, timeout)
+        bot, path, is_page_view, visit = self._bot, self._path, self._is_page_view, None
         for row in rows:
             moment = row[date]
             if moment > ended:
                 if moment - ended > timeout:
-                    return False
+                    name, visit = name_visit(visitor, moment, timeout), None
                 ended = moment
-            elif moment < rows[0][date]:
-                return False
-            if type(row) is TrackedRow:
-                return False
-        name = name or name_visit(visitor, rows[0][date], timeout)
-        for row in rows:
             row[self._visit] = name
-            self._add(visits, row)
-        found.visits.update(visits)
+            if visit is None or (bot is not None and visit.person is not (row[bot] is None)):
+                visit = self._visit_of(visits, row)
+                found.changed(visit)
+            viewed = None if path is None else row[path]
+            visit.add_request(moment, viewed, page_view=is_page_view(row))
         return True
 
-    def _add(self, visits: Visits, row: Row) -> Visit:
-        """Count a request in its visit."""
-        moment = row[self._date]
+    def _visit_of(self, visits: Visits, row: Row) -> Visit:
+        """Return the visit of a request, known or new."""
         key = (row[self._visit], self._bot is None or row[self._bot] is None)
         visit = visits.get(key)
         if visit is None:
+            moment = row[self._date]
             visit = visits[key] = Visit(*key, row[self._visitor], moment, moment)
+        return visit
+
+    def _add(self, visits: Visits, row: Row) -> Visit:
+        """Count a request in its visit."""
+        visit = self._visit_of(visits, row)
         path = None if self._path is None else row[self._path]
-        visit.add_request(moment, path, page_view=self._is_page_view(row))
+        visit.add_request(row[self._date], path, page_view=self._is_page_view(row))
         return visit
 
     def _belongs(self, row: Row, runs: Iterable[Run]) -> bool:
@@ -198,6 +195,15 @@ class VisitTable:
 
 
 Visits = dict[tuple[str, bool], Visit]
+
+
+def _last(visits: Visits, timeout: timedelta) -> Visit | None:
+    """Return the last visit of a visitor; None where it is to be joined with another one."""
+    if len(visits) == 1:
+        return next(iter(visits.values()))
+    last = max(visits.values(), key=_ENDED)
+    others = (visit for visit in visits.values() if visit.visit != last.visit)
+    return None if any(last.began - other.ended <= timeout for other in others) else last
 
 
 class Found:

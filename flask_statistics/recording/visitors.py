@@ -112,7 +112,21 @@ class Salts:
         self._known.clear()
 
 
-def hash_visitor(salt: bytes, identity: str) -> str:
-    """Return the visitor with this address, user agent and host: 16 hexadecimal digits."""
+def day_digits(day: date) -> str:
+    """Return the first three digits of a day's visitors.
+
+    Those of one day then lie beside each other in every index that begins with the visitor, so
+    that storing touches some of its pages again and again, and not each row another one. The
+    remaining 52 bits of the hash tell a million visitors of a day apart (two of them are the same
+    once in 9,000 such days).
+    """
+    return f"{day.toordinal() % 4096:03x}"
+
+
+def hash_visitor(salt: bytes, identity: str, digits: str) -> str:
+    """Return the visitor with this address, user agent and host: 16 hexadecimal digits.
+
+    :param digits: the first ones, :func:`day_digits`.
+    """
     text = identity.encode("utf-8", "replace")
-    return blake2b(text, digest_size=8, key=salt).hexdigest()
+    return digits + blake2b(text, digest_size=8, key=salt).hexdigest()[len(digits) :]

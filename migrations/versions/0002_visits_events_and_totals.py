@@ -1,4 +1,4 @@
-"""visits events and changes
+"""visits, events, changes and totals
 
 Revision ID: 0002
 Revises: 0001
@@ -70,6 +70,61 @@ def upgrade():
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "statistics_total",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("dimension", sa.String(length=64), nullable=False),
+        sa.Column(
+            "first",
+            sa.DateTime()
+            .with_variant(mysql.DATETIME(fsp=6), "mariadb")
+            .with_variant(mysql.DATETIME(fsp=6), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "last",
+            sa.DateTime()
+            .with_variant(mysql.DATETIME(fsp=6), "mariadb")
+            .with_variant(mysql.DATETIME(fsp=6), "mysql"),
+            nullable=False,
+        ),
+        sa.Column("change", sa.BigInteger(), nullable=False),
+        sa.Column("apart", sa.Boolean(), nullable=False),
+        sa.Column("person", sa.Boolean(), nullable=False),
+        sa.Column(
+            "text",
+            sa.Text()
+            .with_variant(mysql.MEDIUMTEXT(), "mariadb")
+            .with_variant(mysql.MEDIUMTEXT(), "mysql"),
+            nullable=True,
+        ),
+        sa.Column("number", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "last_seen",
+            sa.DateTime()
+            .with_variant(mysql.DATETIME(fsp=6), "mariadb")
+            .with_variant(mysql.DATETIME(fsp=6), "mysql"),
+            nullable=True,
+        ),
+        sa.Column("hits", sa.BigInteger(), nullable=True),
+        sa.Column("visitors", sa.BigInteger(), nullable=True),
+        sa.Column("page_views", sa.BigInteger(), nullable=True),
+        sa.Column("errors", sa.BigInteger(), nullable=True),
+        sa.Column("response_time_max", sa.Double(), nullable=True),
+        sa.Column("response_time_sum", sa.Double(), nullable=True),
+        sa.Column("size_sum", sa.BigInteger(), nullable=True),
+        sa.Column("db_queries_sum", sa.BigInteger(), nullable=True),
+        sa.Column("db_time_sum", sa.Double(), nullable=True),
+        sa.Column("response_time_count", sa.BigInteger(), nullable=True),
+        sa.Column("size_count", sa.BigInteger(), nullable=True),
+        sa.Column("db_queries_count", sa.BigInteger(), nullable=True),
+        sa.Column("db_time_count", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("statistics_total", schema=None) as batch_op:
+        batch_op.create_index("ix_statistics_total_dimension", ["dimension", "first"], unique=False)
+        batch_op.create_index("ix_statistics_total_first", ["first"], unique=False)
+
+    op.create_table(
         "statistics_visit",
         sa.Column("visit", sa.String(length=32), nullable=False),
         sa.Column("person", sa.Boolean(), nullable=False),
@@ -134,6 +189,11 @@ def downgrade():
         batch_op.drop_index("ix_statistics_visit_last")
 
     op.drop_table("statistics_visit")
+    with op.batch_alter_table("statistics_total", schema=None) as batch_op:
+        batch_op.drop_index("ix_statistics_total_first")
+        batch_op.drop_index("ix_statistics_total_dimension")
+
+    op.drop_table("statistics_total")
     op.drop_table("statistics_state")
     with op.batch_alter_table("statistics_event", schema=None) as batch_op:
         batch_op.drop_index("ix_statistics_event_visit")
