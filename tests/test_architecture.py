@@ -37,7 +37,8 @@ LAYERS = {
     "parts of these": {
         "archive", "archive.absorbing", "archive.building", "archive.compacting", "archive.counted",
         "archive.covering", "archive.database", "archive.dividing", "archive.erasing",
-        "archive.extending", "archive.extracting", "archive.folder", "archive.gathering",
+        "archive.extending", "archive.extracting", "archive.finer_totals", "archive.folder",
+        "archive.gathering",
         "archive.lease", "archive.manifest", "archive.opening",
         "archive.partial_visits", "archive.preparing", "archive.reading_rows", "archive.schema",
         "archive.segments", "archive.source", "archive.sources", "archive.totals",

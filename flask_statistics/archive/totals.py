@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asking.totals import DIMENSIONS as FEW_VALUES
+from ..asking.totals import HOURS, STEPPED, STEPS
+from .finer_totals import hours_of, steps_of
 from .gathering import encoded
 from .manifest import Kind
 from .partial_visits import is_page_view, person_of
@@ -57,7 +59,8 @@ def totals_of(requests: pa.Table, columns: Mapping[str, Kind]) -> list[pa.Table]
 
     There are none where a column has values that would not be added up exactly. Times are in
     microseconds; ``first`` and ``last`` are the span's earliest and latest date, ``last_seen``
-    the value's latest.
+    the value's latest. The ``number`` of all requests together is of how many of :data:`STEPPED`
+    there are steps.
 
     :param columns: how the columns of ``requests`` are stored.
     """
@@ -82,7 +85,14 @@ def totals_of(requests: pa.Table, columns: Mapping[str, Kind]) -> list[pa.Table]
         added = of_visitors if name in alike else combined if name == "path" else of_others
         visitors = _visitors(of, name, values[name], among)
         found[name] = _figures(added, visitors, name, values[name], dates)
+    stepped = {name: values[name] for name in STEPPED if name in values}
+    steps = list(steps_of(rows, stepped)) if "response_time" in columns else []
+    every = found[ALL]
+    number = pa.repeat(_number(len(steps)), every.num_rows)
+    found[ALL] = every.set_column(every.schema.get_field_index("number"), "number", number)
     small = [found[name] for name in (ALL, *DIMENSIONS) if name in found and name != "path"]
+    finer = [(HOURS, hours_of(rows, _added, _WHO)), *((STEPS + name, of) for name, of in steps)]
+    small += [_dated(of, name, dates) for name, of in finer if of]
     large = [found["path"]] if "path" in found else []
     names = {"dimension": _repeated(VISITOR, len(values[VISITOR])), "text": values[VISITOR]}
     return [pa.concat_tables(small), *large, _table(names, len(values[VISITOR]))]
@@ -192,9 +202,15 @@ def _figures(
     found["visitors"] = pa.compute.fill_null(found["visitors"], 0)
     is_number = pa.types.is_integer(values.type)
     found["number" if is_number else "text"] = pa.compute.take(values, grouped[dimension])
-    found["dimension"] = _repeated(dimension, grouped.num_rows)
-    found |= {name: pa.repeat(date, grouped.num_rows) for name, date in dates.items()}
-    return _table(found, grouped.num_rows)
+    return _dated(found, dimension, dates)
+
+
+def _dated(found: Mapping[str, Any], dimension: str, dates: Mapping[str, Any]) -> pa.Table:
+    """Return figures with their dimension, and the span that they are of."""
+    pa = arrow()
+    rows = len(found["person"])
+    same = {name: pa.repeat(date, rows) for name, date in dates.items()}
+    return _table({**found, **same, "dimension": _repeated(dimension, rows)}, rows)
 
 
 def _visitors(rows: pa.Table, dimension: str, values: Any, among: int) -> pa.Table:

@@ -116,7 +116,7 @@ def collect(
         if source == "events" and selection.tables.events is None:
             continue
         percentiles = None
-        if chosen and source == "ranks" and not selection.tables.columnar:
+        if chosen and source == "ranks":
             percentiles = find_percentiles(connection, selection, chosen)
         if percentiles:
             for key, values in percentiles.items():

@@ -24,7 +24,7 @@ from .conditions import boundary
 from .constructs import exact
 from .metrics import PAGE_VIEW
 from .source import Source, Span, exists, table_source
-from .totals import DIMENSIONS, HOURS, PARTS, STEPS, Totals
+from .totals import DIMENSIONS, HOURS, PARTS, STEPPED, STEPS, Totals
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -72,7 +72,7 @@ def stepped_of(model: Model) -> list[str]:
     """Return the dimensions whose requests are counted by the steps of their response times."""
     if not model.has("response_time"):
         return []
-    return [ALL, *(["route"] if model.has("route") else [])]
+    return [name for name in STEPPED if not name or model.has(name)]
 
 
 def parts_of(model: Model) -> list[str]:
@@ -120,8 +120,9 @@ def _totals(
         return None
     loose = source if any(suited.values()) else None
     days = [(first, first + DAY - timedelta.resolution) for first in found.days]
-    stepped = {STEPS + name for name in stepped_of(source.model)[: found.stepped]}
-    return Totals(found.figures(), {HOURS, *known, *stepped}, days, loose, suited, second=1)
+    stepped = (STEPS + name for name in stepped_of(source.model)[: found.stepped])
+    finer = dimensions & {HOURS, *stepped}
+    return Totals(found.figures(), known | finer, days, loose, suited, second=1)
 
 
 class _Found:

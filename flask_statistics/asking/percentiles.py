@@ -30,13 +30,17 @@ def find_percentiles(
     cells = selection.tables.cells
     if isinstance(cells, Copy):
         return cells.percentiles(connection, selection, metrics)
-    if selection.bucket:
+    known = cells.steps(selection) if isinstance(cells, Totals) else None
+    columnar = selection.tables.columnar
+    if selection.bucket or (columnar and known is None):
         return None
     keys, columns, rows = selection.rows()
     value = columns["response_time"]
-    timed = sa.select(*_named(keys), value.label("value"), step_of(value).label("step"))
+    timed = sa.select(
+        *_named(keys), value.label("value"), step_of(value, columnar=columnar).label("step")
+    )
     timed = timed.where(value.is_not(None)).select_from(rows)
-    counts = _counts(connection, selection, timed.subquery())
+    counts = _counts(connection, selection, timed.subquery(), known)
     if len(counts) > _MOST_GROUPS:
         return None
     wanted = {key: _places(steps, metrics) for key, steps in counts.items()}
@@ -53,11 +57,12 @@ def _named(keys: Sequence[Expression]) -> list[Expression]:
 
 
 def _counts(
-    connection: sa.Connection, selection: Selection, timed: sa.Subquery
+    connection: sa.Connection,
+    selection: Selection,
+    timed: sa.Subquery,
+    known: sa.Select[Any] | None,
 ) -> dict[Key, list[tuple[int, int]]]:
     """Return how many values each group has in which step, in order."""
-    cells = selection.tables.cells
-    known = cells.steps(selection) if isinstance(cells, Totals) else None
     if known is not None:
         rows = [tuple(row) for row in connection.execute(known)]
     else:

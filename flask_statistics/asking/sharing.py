@@ -25,7 +25,7 @@ from .columnar import copied
 from .metrics import BY_NAME, Expression, Metric, available
 from .query import Filter, Query
 from .selection import Selection
-from .totals import is_unfiltered
+from .totals import is_unfiltered, names_of
 from .visits import look_at_borders
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def shared(
 def _known(connection: sa.Connection, source: Source, asks: Sequence[A]) -> dict[A, Source]:
     """Return the questions that figures answer which were added up before."""
     plain = [ask for ask in asks if ask.kind != "requests" and is_unfiltered(ask.query)]
-    names = {",".join(ask.query.group_by) for ask in plain}
+    names = {name for ask in plain for name in names_of(ask)}
     spans = {(ask.query.period.begins, ask.query.period.ends) for ask in plain}
     totals = source.totals(connection, names, spans)
     suited = [ask for ask in plain if totals and totals.suits(source, ask)]

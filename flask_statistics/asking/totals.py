@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -32,6 +33,8 @@ DIMENSIONS = (
 )
 #: Before the name of a dimension: its requests by the step of their response time.
 STEPS = "response_time by "
+#: The dimensions whose requests are counted by step; the empty one is all together.
+STEPPED = ("", "route")
 #: The name under which the hours of a day stand: each hour in ``last_seen``, the visitors that
 #: were first there in it in ``visitors``, those that were last there in it in ``number``.
 HOURS = "hour"
@@ -129,18 +132,23 @@ class Totals:
         )
 
     def _has_buckets(self, query: Query) -> bool:
-        """Whether each hour lies within one bucket, or where these are not known each span: within
-        one day of the reader's."""
-        if (query.bucket or query.period.interval) == "hour":
+        """Whether it is known in which bucket everything lies, buckets being no shorter than days.
+
+        Each span must lie in one day of the reader's; where hours are known, in two.
+        """
+        period = query.period
+        if (query.bucket or period.interval) == "hour":
             return False
-        if HOURS in self.dimensions:
-            return not any(segment.offset % _HOUR for segment in query.period.segments())
-        zone = query.period.zone
+        days = 1 if self._has_hours(query) else 0
         return all(
-            first.replace(tzinfo=timezone.utc).astimezone(zone).date()
-            == last.replace(tzinfo=timezone.utc).astimezone(zone).date()
+            (_day_of(last, period.zone) - _day_of(first, period.zone)).days <= days
             for first, last in self.spans
         )
+
+    def _has_hours(self, query: Query) -> bool:
+        """Whether hours are known, and each lies in one of the reader's days."""
+        segments = query.period.segments()
+        return HOURS in self.dimensions and not any(of.offset % _HOUR for of in segments)
 
     def aggregate(
         self, selection: Selection, metrics: Sequence[Metric], *, last: bool
@@ -184,16 +192,17 @@ class Totals:
         pieces = [sa.select(*_numbered([*key, columns["number"]]), columns["hits"]).where(*among)]
         for of in self._uncounted(selection):
             keys, values, rows = of.rows()
-            by = [*keys, step_of(values["response_time"])]
-            counted = sa.select(*_numbered(by), _count().label("hits")).select_from(rows)
-            pieces.append(counted.where(values["response_time"].is_not(None)).group_by(*by))
+            value = values["response_time"]
+            by = _numbered([*keys, step_of(value, columnar=of.tables.columnar)])
+            each = sa.select(*by).select_from(rows).where(value.is_not(None)).subquery()
+            pieces.append(sa.select(*each.c, _count().label("hits")).group_by(*each.c))
         every = sa.union_all(*pieces).subquery()
         keys = [column for column in every.c if column.name.startswith("key_")]
         return sa.select(*keys, _sum(every.c.hits)).group_by(*keys)
 
     def _known(self, selection: Selection, parts: Sequence[str]) -> sa.Select[Any]:
         query, columns = selection.query, self.table.c
-        if selection.bucket and HOURS in self.dimensions:
+        if selection.bucket and self._has_hours(query):
             return self._known_hours(selection, parts)
         number = query.group_by and query.group_by[0] == "status_code"
         key = [columns["number" if number else "text"]] if query.group_by else []
@@ -238,6 +247,21 @@ class Totals:
         if name in _OF_PEOPLE and query.include_bots is None:
             part = sa.case((self.table.c["person"], part), else_=sa.literal_column("0"))
         return part.label(name)
+
+
+def _day_of(moment: datetime, zone: ZoneInfo) -> date:
+    return moment.replace(tzinfo=timezone.utc).astimezone(zone).date()
+
+
+def names_of(ask: Ask) -> set[str]:
+    """Return under which dimensions the figures would stand that a question asks for."""
+    query = ask.query
+    name = ",".join(query.group_by)
+    found = {name, HOURS} if ask.kind == "timeseries" else {name}
+    asked = [BY_NAME[metric] for metric in query.metrics if metric in BY_NAME]
+    if not asked or any(metric.source == "ranks" for metric in asked):
+        found.add(STEPS + name)
+    return found
 
 
 def _dimension(query: Query) -> str:
