@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..asking.totals import HOURS, STEPPED, STEPS, Totals
+from ..asking.totals import HOURS, STEPS, Totals
 from . import views
 from .manifest import Kind, Segment
 from .totals import ALL, DIMENSIONS, TOTALS_KINDS
@@ -80,18 +80,18 @@ class Counting:
         """
         columns = self.source.model.columns
         known = dimensions & {ALL, *(name for name in DIMENSIONS if name in columns)}
+        finer = dimensions & {HOURS, STEPS}
         chosen = self._chosen(driver.duckdb) if known else []
         if not chosen:
             return None
         found = self.found
         for kind, name, select in (
-            ("TABLE", views.TOTALS, found.figures(chosen, {ALL, *dimensions})),
+            ("TABLE", views.TOTALS, found.figures(chosen, known | finer)),
             ("VIEW", views.UNCOUNTED, found.requests_without(chosen)),
         ):
             driver.duckdb.execute(f"CREATE TEMPORARY {kind} {name} AS {select}")
         covered = not self._is_any_loose() and len(chosen) == len(self._counted)
         dates = [(s.first, s.last) for s in chosen if s.first and s.last]
-        finer = dimensions & _finer(driver.duckdb, columns)
         return Totals(_table(), known | finer, dates, None if covered else self.uncounted)
 
     @property
@@ -114,17 +114,6 @@ class Counting:
             and segment.totals.name not in crowded
             and _lies_well(segment, self.spans)
         ]
-
-
-def _finer(duckdb: Any, columns: Collection[str]) -> set[str]:
-    """Return the names of what is known by the hour, or by steps of response times."""
-    counted = "SELECT min(number), count(*) - count(number) FROM"
-    asked = f"{counted} {views.TOTALS} WHERE dimension = ''"
-    ((stepped, older),) = duckdb.execute(asked).fetchall()
-    if stepped is None or older:
-        return set()
-    names = [name for name in STEPPED if not name or name in columns]
-    return {HOURS, *(STEPS + name for name in names[:stepped])}
 
 
 def _lies_well(segment: Segment, spans: Sequence[Span]) -> bool:

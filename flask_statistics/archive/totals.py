@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asking.totals import DIMENSIONS as FEW_VALUES
-from ..asking.totals import HOURS, STEPPED, STEPS
+from ..asking.totals import HOURS, STEPS
 from .finer_totals import hours_of, steps_of
 from .gathering import encoded
 from .manifest import Kind
@@ -59,8 +59,7 @@ def totals_of(requests: pa.Table, columns: Mapping[str, Kind]) -> list[pa.Table]
 
     There are none where a column has values that would not be added up exactly. Times are in
     microseconds; ``first`` and ``last`` are the span's earliest and latest date, ``last_seen``
-    the value's latest. The ``number`` of all requests together is of how many of :data:`STEPPED`
-    there are steps.
+    the value's latest.
 
     :param columns: how the columns of ``requests`` are stored.
     """
@@ -85,14 +84,9 @@ def totals_of(requests: pa.Table, columns: Mapping[str, Kind]) -> list[pa.Table]
         added = of_visitors if name in alike else combined if name == "path" else of_others
         visitors = _visitors(of, name, values[name], among)
         found[name] = _figures(added, visitors, name, values[name], dates)
-    stepped = {name: values[name] for name in STEPPED if name in values}
-    steps = list(steps_of(rows, stepped)) if "response_time" in columns else []
-    every = found[ALL]
-    number = pa.repeat(_number(len(steps)), every.num_rows)
-    found[ALL] = every.set_column(every.schema.get_field_index("number"), "number", number)
     small = [found[name] for name in (ALL, *DIMENSIONS) if name in found and name != "path"]
-    finer = [(HOURS, hours_of(rows, _added, _WHO)), *((STEPS + name, of) for name, of in steps)]
-    small += [_dated(of, name, dates) for name, of in finer if of]
+    finer = {HOURS: hours_of(rows, _added, _WHO), STEPS: steps_of(rows)}
+    small += [_dated(of, name, dates) for name, of in finer.items() if of]
     large = [found["path"]] if "path" in found else []
     names = {"dimension": _repeated(VISITOR, len(values[VISITOR])), "text": values[VISITOR]}
     return [pa.concat_tables(small), *large, _table(names, len(values[VISITOR]))]
