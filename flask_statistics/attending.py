@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from flask import Flask
@@ -58,12 +59,16 @@ class Totalling:
     def __init__(self, state: State) -> None:
         self._state = state
         self._recounted = ""
+        self._failed: set[datetime] = set()
 
     def __call__(self, go_on: GoOn) -> Iterable[str]:
-        """Add up what is due."""
+        """Add up what is due; what failed is tried again on the next day."""
         today = utc_now().date().isoformat()
-        total_days(self._state, go_on, recount=self._recounted != today)
-        self._recounted = today
+        recount = self._recounted != today
+        if recount:
+            self._failed.clear()
+            self._recounted = today
+        total_days(self._state, go_on, recount=recount, failed=self._failed)
         return ()
 
 

@@ -6,49 +6,39 @@ added up is what the pages ask; :mod:`flask_statistics.asking.daily_totals` tell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import date, datetime, time
-from typing import Any, Protocol
-from zoneinfo import ZoneInfo
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from . import changes
 from .asking.conditions import boundary
-from .asking.constructs import STARTS, exact
 from .asking.daily_totals import (
     ALL,
     DAY,
-    any_returns,
     can_be_added_up,
-    dimensions_of,
     layout_of,
-    parts_of,
-    stepped_of,
 )  # fmt: skip
-from .asking.metrics import Columns, Expression
-from .asking.period import Period
-from .asking.query import Query
+from .asking.limits import within
 from .asking.reading import reading
-from .asking.selection import Rows, Selection
-from .asking.source import table_source
-from .asking.steps import step_of
-from .asking.totals import HOURS, OF_TIME, PARTS, STEPS
+from .config import Config
+from .day_rows import rows_of_day
+from .errors import QueryTimeoutError
 from .model import Model
 from .recording.connections import ended_when_idle, is_shared_memory
 from .tables import Tables
 
-#: Values of a dimension that a day may have; of more, as of made-up referrers, sums help nobody.
-MOST_VALUES = 5_000
 _INSERTED_AT_ONCE = 500
-_UTC = ZoneInfo("UTC")
-#: Parts of hours that are not computed as those of values are.
-_OTHERWISE = ("last", "visitors")
+#: The name of the row of ``statistics_state`` that is locked while figures are stored.
+_STORING = "totals"
 
 
 class Host(Protocol):
     """What is needed of an app's state."""
 
+    config: Config
     model: Model
     tables: Tables
     engine: sa.Engine
@@ -60,21 +50,43 @@ def can_total(host: Host) -> bool:
 
 
 def total_days(
-    host: Host, go_on: Callable[[], bool] = lambda: True, *, recount: bool = True
+    host: Host,
+    go_on: Callable[[], bool] = lambda: True,
+    *,
+    recount: bool = True,
+    failed: set[datetime] | None = None,
 ) -> int:
     """Add up the days that are over and whose figures are missing or old; return how many.
+
+    Figures that are old are deleted first: what was forgotten may be in them. A day that cannot
+    be added up does not keep it from the others.
 
     :param go_on: called after each day; false ends it, and the next call goes on.
     :param recount: look at each day whether its requests are as many as then, which the host may
         have changed by SQL of its own.
+    :param failed: the midnights of days that are left out; those that fail now are put into it.
     :raises sqlalchemy.exc.DBAPIError: where the database fails, or a table is missing.
+    :raises QueryTimeoutError: where a day takes longer than a page may; both for the first day
+        that failed, after the others.
     """
-    done = 0
-    for first in _due(host, recount=recount):
-        _total_day(host, first)
-        done += 1
+    failed = set() if failed is None else failed
+    done, trouble = 0, None
+    right = _days_that_are_right(host, recount=recount)
+    for first in _due(host, right):
+        if first in failed:
+            continue
+        try:
+            with within(host.config.query_timeout):
+                done += _total_day(host, first)
+        except (sa.exc.DBAPIError, QueryTimeoutError) as error:
+            failed.add(first)
+            trouble = trouble or error
+            if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+                break
         if not go_on():
             break
+    if trouble is not None:
+        raise trouble
     return done
 
 
@@ -88,14 +100,26 @@ def drop_totals(host: Host) -> int:
     return count
 
 
-def _due(host: Host, *, recount: bool) -> Iterator[datetime]:
-    """Yield the midnights of days with requests whose figures are missing or old, newest first."""
-    moment = host.model.columns["date"]
-    before = datetime.combine(changes.utc_now() - changes.SETTLED, time())
+def _days_that_are_right(host: Host, *, recount: bool) -> Set[datetime]:
+    """Return the midnights of days whose figures are those of their requests; delete all others."""
+    total = host.tables.total
     with reading(host.engine) as connection:
         right = _days_as_they_were(connection, host)
         if recount:
             right = {d: n for d, n in right.items() if _count(connection, host.model, d) == n}
+        every = sa.select(total.c.first).distinct()
+        old = [first for first in connection.scalars(every) if first not in right]
+    for part in range(0, len(old), _INSERTED_AT_ONCE):
+        these = old[part : part + _INSERTED_AT_ONCE]
+        with host.engine.begin() as connection, ended_when_idle(connection):
+            connection.execute(total.delete().where(total.c.first.in_(these)))
+    return right.keys()
+
+
+def _due(host: Host, right: Set[datetime]) -> Iterator[datetime]:
+    """Yield the midnights of days with requests that are not right, the newest first."""
+    moment = host.model.columns["date"]
+    before = datetime.combine(changes.utc_now() - changes.SETTLED, time())
     while True:
         while before - DAY in right:
             before -= DAY
@@ -128,149 +152,17 @@ def _count(connection: sa.Connection, model: Model, first: datetime) -> int:
     return int(connection.execute(sa.select(sa.func.count()).where(*within)).scalar_one())
 
 
-def _total_day(host: Host, first: datetime) -> None:
+def _total_day(host: Host, first: datetime) -> bool:
+    """Add up a day; return whether its figures were stored: not, where it changed meanwhile."""
     with reading(host.engine) as connection:
-        rows = _rows(connection, host, first)
-    total = host.tables.total
-    old = total.delete().where(total.c.first == first)
+        rows = rows_of_day(connection, host, first)
+    tables, day = host.tables, first.date()
     with host.engine.begin() as connection, ended_when_idle(connection):
-        connection.execute(old)
+        # One process at a time, so that each sees what the other stored.
+        changes.write_state(connection, tables, _STORING, secrets.token_hex(8))
+        if changes.day_numbers(connection, tables, day, day).get(day, 0) != rows[0]["change"]:
+            return False
+        connection.execute(tables.total.delete().where(tables.total.c.first == first))
         for part in range(0, len(rows), _INSERTED_AT_ONCE):
-            connection.execute(total.insert(), rows[part : part + _INSERTED_AT_ONCE])
-
-
-def _rows(connection: sa.Connection, host: Host, first: datetime) -> list[dict[str, Any]]:
-    """Return what is to be stored of a day.
-
-    Where visitors return on other days, or a dimension has too many values, nothing of the day
-    is ever added; then it is only noted that it was read.
-    """
-    model, day = host.model, first.date()
-    same = {
-        "first": first,
-        "last": first + DAY - datetime.resolution,
-        "change": changes.day_numbers(connection, host.tables, day, day).get(day, 0),
-    }
-    figures = list(_figures(connection, model, first, ALL))
-    apart = not any_returns(connection, model, (first, first + DAY))
-    for name in dimensions_of(model) if apart else ():
-        found = list(_figures(connection, model, first, name))
-        if len(found) > MOST_VALUES:
-            return [same | {"apart": False} | row for row in figures if row["dimension"] == ALL]
-        figures += found
-    figures += _hours(connection, model, first) if apart else ()
-    steps = _steps_of_all(connection, model, first) if apart else []
-    for row in figures:
-        if row["dimension"] == ALL:
-            row["number"] = len(steps)
-    nothing = dict.fromkeys(figures[0])
-    figures += [nothing | row for rows in steps for row in rows]
-    return [same | {"apart": apart} | row for row in figures]
-
-
-def _figures(
-    connection: sa.Connection, model: Model, first: datetime, name: str
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value of a dimension, of people and of bots."""
-    keys, columns, requests = _requests(connection, model, first, name)
-    parts, person = parts_of(model), _person(columns)
-    named = (PARTS[part](columns).label(part) for part in parts)
-    statement = sa.select(*keys, person, *named).select_from(requests).group_by(*keys, person)
-    for row in connection.execute(statement.limit(MOST_VALUES + 1)).mappings():
-        key = row["key_0"] if keys else None
-        of_number = isinstance(key, int)
-        yield {
-            "dimension": name,
-            "person": bool(row["person"]),
-            "number": key if of_number else None,
-            "text": layout_of(model) if name == ALL else None if of_number else key,
-            "last_seen": row["last"],
-            **{part: _plain(part, row[part]) for part in parts if part != "last"},
-        }
-
-
-def _hours(connection: sa.Connection, model: Model, first: datetime) -> Iterator[dict[str, Any]]:
-    """Yield a row for each hour, of people and of bots, as :data:`~.asking.totals.HOURS` says."""
-    _, columns, requests = _requests(connection, model, first, ALL)
-    parts = [part for part in parts_of(model) if part not in _OTHERWISE]
-    by = [STARTS["hour"](columns["date"]).label("hour"), _person(columns)]
-    named = (PARTS[part](columns).label(part) for part in parts)
-    figures = sa.select(*by, *named).select_from(requests).group_by(*by)
-    began = _visitors_by_hour(connection, columns, requests, sa.func.min)
-    ended = _visitors_by_hour(connection, columns, requests, sa.func.max)
-    for row in connection.execute(figures).mappings():
-        key = str(row["hour"]), bool(row["person"])
-        yield {
-            "dimension": HOURS,
-            "person": key[1],
-            "text": None,
-            "last_seen": first.replace(hour=int(key[0][11:13])),
-            "visitors": began.get(key, 0),
-            "number": ended.get(key, 0),
-            **{part: _plain(part, row[part]) for part in parts},
-        }
-
-
-def _visitors_by_hour(
-    connection: sa.Connection, columns: Columns, requests: sa.FromClause, of: Any
-) -> dict[tuple[str, bool], int]:
-    """Return how many visitors were first, or last, there in which hour: by hour and person."""
-    who, moment = exact(columns["visitor"]), of(columns["date"]).label("moment")
-    known = sa.select(_person(columns), moment).select_from(requests).where(who.is_not(None))
-    each = known.group_by(who, _person(columns)).subquery()
-    by: list[Expression] = [STARTS["hour"](each.c.moment), each.c.person]
-    found = connection.execute(sa.select(*by, sa.func.count()).group_by(*by))
-    return {(str(row[0]), bool(row[1])): row[2] for row in found}
-
-
-def _steps_of_all(
-    connection: sa.Connection, model: Model, first: datetime
-) -> list[list[dict[str, Any]]]:
-    """Return the requests by steps of response times, of as many dimensions as have few rows."""
-    found = []
-    for name in stepped_of(model):
-        found.append(list(_steps(connection, model, first, name)))
-        if len(found[-1]) > MOST_VALUES:
-            return found[:-1]
-    return found
-
-
-def _steps(
-    connection: sa.Connection, model: Model, first: datetime, name: str
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value of a dimension and step of response times that it has."""
-    keys, columns, requests = _requests(connection, model, first, name)
-    value, person = columns["response_time"], _person(columns)
-    by = [*keys, person, step_of(value).label("step")]
-    counted = sa.select(*by, sa.func.count().label("hits")).select_from(requests)
-    counted = counted.where(value.is_not(None)).group_by(*by).limit(MOST_VALUES + 1)
-    for row in connection.execute(counted).mappings():
-        yield {
-            "dimension": STEPS + name,
-            "person": bool(row["person"]),
-            "text": row["key_0"] if keys else None,
-            "number": row["step"],
-            "hits": row["hits"],
-        }
-
-
-def _requests(connection: sa.Connection, model: Model, first: datetime, name: str) -> Rows:
-    """Return the requests of a day by the values of a dimension."""
-    query = Query(
-        Period(first.date(), first.date(), _UTC),
-        group_by=(name,) if name else (),
-        include_bots="1",
-    )
-    return Selection(table_source(connection.engine, model), query).rows()
-
-
-def _person(columns: Columns) -> Expression:
-    person = columns["bot"].is_(None) if "bot" in columns else sa.true()
-    return person.label("person")
-
-
-def _plain(part: str, value: Any) -> int | float | None:
-    """Return a figure as every driver takes it: PostgreSQL and MariaDB give decimals of sums."""
-    if value is None:
-        return None
-    return float(value) if part in OF_TIME else int(value)
+            connection.execute(tables.total.insert(), rows[part : part + _INSERTED_AT_ONCE])
+    return True

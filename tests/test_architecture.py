@@ -20,7 +20,8 @@ LAYERS = {
         "commands.visits", "commands.whom", "pages.admin", "pages.dashboard",
     },
     "what an app does": {
-        "attending", "checking", "importing", "importing.importer", "importing.writing", "owning",
+        "attending", "checking", "day_rows", "importing", "importing.importer",
+        "importing.writing", "owning",
         "owning.exporting", "owning.files", "owning.forgetting", "owning.person", "owning.places",
         "owning.pruning", "owning.pruning_archived", "owning.spreadsheets", "owning.touched_visits",
         "owning.transactions", "pages", "pages.api", "pages.explained", "pages.exporting",

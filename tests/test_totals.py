@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from flask_statistics import RequestMixin, changes
+from flask_statistics import RequestMixin, changes, totalling
 from flask_statistics import keeper as keepers
 from flask_statistics.asking.answers import Answers, Ask
 from flask_statistics.asking.daily_totals import source_with_totals
 from flask_statistics.asking.limits import within
 from flask_statistics.asking.query import Period, Query
 from flask_statistics.asking.source import table_source
+from flask_statistics.day_rows import rows_of_day
 from flask_statistics.totalling import can_total, drop_totals, total_days
 from tests.archived import delete, state_of, store
 from tests.conftest import Host
@@ -254,6 +255,96 @@ def test_forgotten_people_are_not_left_in_totals(host: Host) -> None:
     agree(host, questions())
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Do something once, after the first day was read and before it is stored."""
+    waiting = [act]
+    read = rows_of_day
+
+    def then(*of: Any) -> Any:
+        rows = read(*of)
+        if waiting:
+            waiting.pop()()
+        return rows
+
+    monkeypatch.setattr(totalling, "rows_of_day", then)
+
+
+def rows_of_all(host: Host) -> list[Any]:
+    total = state_of(host).tables.total.c
+    with host.engine.connect() as connection:
+        found = sa.select(total.first, total.person).where(total.dimension == "")
+        return [tuple(row) for row in connection.execute(found)]
+
+
+def test_two_processes_add_up_the_same_day(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that changed while it was read is left to whoever reads it again."""
+    store(host, *draw(1))
+
+    def another() -> None:
+        store(host, draw(9)[0] | {"date": datetime(2024, 4, 2, 12), "visitor": "late-2024-04-02"})
+        assert total_days(state_of(host)) == DAYS
+
+    meanwhile(monkeypatch, another)
+    total_days(state_of(host))
+    assert len(set(rows_of_all(host))) == len(rows_of_all(host))
+    assert known(host) == DAYS
+    agree(host, questions())
+
+
+def test_somebody_is_forgotten_while_a_day_is_read(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of them is not stored, also where nothing else is left of the day."""
+    told = draw(1)[0] | {"exception": "SecretError()", "visitor": "gone", "visit": "gone-1"}
+    store(host, *draw(1), told | {"date": datetime(2024, 5, 5, 6)})
+    meanwhile(monkeypatch, lambda: run(host, "forget", "--visitor", "gone", "--yes"))
+    total_days(state_of(host))
+    total_days(state_of(host))
+    with host.engine.connect() as connection:
+        texts = connection.scalars(sa.select(state_of(host).tables.total.c.text)).all()
+    assert "SecretError()" not in texts
+    agree(host, questions(last=date(2024, 5, 6)))
+
+
+def test_rows_that_the_host_moves_between_days(host: Host) -> None:
+    """Each day is counted, so that what one lost and another gained is noticed."""
+    store(host, *draw(3))
+    total_days(state_of(host))
+    table = state_of(host).model.table
+    moved = table.update().where(table.c.date == datetime(2024, 3, 29))
+    with host.engine.begin() as connection:
+        assert connection.execute(moved.values(date=datetime(2024, 3, 30))).rowcount
+    agree(host, questions())
+    assert total_days(state_of(host)) == 2
+    agree(host, questions())
+
+
+def test_a_day_that_the_host_empties(host: Host) -> None:
+    """Its figures go with the next look, and the others count as before."""
+    store(host, *draw(3))
+    total_days(state_of(host))
+    table = state_of(host).model.table
+    with host.engine.begin() as connection:
+        connection.execute(table.delete().where(table.c.date < datetime(2024, 3, 29)))
+    assert known(host) == DAYS - 1
+    agree(host, questions())
+    assert total_days(state_of(host)) == 0
+    assert min(first for first, _ in rows_of_all(host)) == datetime(2024, 3, 29)
+
+
+def test_a_day_that_cannot_be_added_up(host: Host) -> None:
+    """The others are; it is told once, and not tried again until the next day."""
+    store(host, *draw(1))
+    huge = draw(1)[0] | {"date": datetime(2024, 3, 30, 1), "size": 2**62}
+    store(host, *(huge | {"visitor": f"{n}-2024-03-30"} for n in range(4)))
+    failed: set[datetime] = set()
+    with pytest.raises((sa.exc.DBAPIError, OverflowError)):
+        total_days(state_of(host), failed=failed)
+    assert failed == {datetime(2024, 3, 30)}
+    assert total_days(state_of(host), failed=failed) == 0
+    assert known(host) == DAYS - 1
+
+
 def test_the_commands(host: Host) -> None:
     """They say how many days there are."""
     store(host, *draw(1))
@@ -314,7 +405,7 @@ def test_models_whose_days_cannot_be_added_up(make_host: MakeHost) -> None:
 def test_a_day_of_too_many_values_is_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up referrers do not fill the memory or the table."""
     store(host, *draw(1))
-    monkeypatch.setattr("flask_statistics.totalling.MOST_VALUES", 3)
+    monkeypatch.setattr("flask_statistics.day_rows.MOST_VALUES", 3)
     assert total_days(state_of(host)) == DAYS
     assert total_days(state_of(host)) == 0
     assert known(host) is None

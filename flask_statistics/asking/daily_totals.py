@@ -37,6 +37,7 @@ DAY = timedelta(days=1)
 _LAYOUT = 1
 #: More spans between days that are known would make a long statement.
 _MOST_GAPS = 20
+_SHORT = 24
 _INTEGERS = ("size", "db_queries")
 _TIMES = ("response_time", "db_time")
 _NEEDS = {"visitors": ("visitor",), "page_views": PAGE_VIEW, "errors": ("status_code",)}
@@ -53,8 +54,15 @@ def can_be_added_up(model: Model) -> bool:
         return False
     numbers = [model.columns[name].type for name in _INTEGERS if model.has(name)]
     times = [model.columns[name].type for name in _TIMES if model.has(name)]
-    return all(isinstance(type_, sa.Integer) for type_ in numbers) and all(
-        isinstance(type_, sa.Float) for type_ in times
+    return all(isinstance(type_, sa.Integer) for type_ in numbers) and all(map(_is_double, times))
+
+
+def _is_double(type_: Any) -> bool:
+    """Whether sums of a type do not depend on the order; those of short floats do."""
+    return (
+        isinstance(type_, sa.Float)
+        and not isinstance(type_, sa.REAL)
+        and (type_.precision is None or type_.precision > _SHORT)
     )
 
 
@@ -133,33 +141,34 @@ class _Found:
         self._tables = tables
         self._connection = connection
         self._date = model.columns["date"]
-        #: The midnights of the days whose figures are taken.
-        self.days: set[datetime] = set()
+        #: The midnights of the days whose figures are taken, with their numbers.
+        self.days: dict[datetime, int] = {}
         #: How many of :func:`stepped_of` all of them have.
         self.stepped = sys.maxsize
 
     def gaps(self, span: Span) -> list[Span] | None:
         """Return what of a span is not known; None where all of it is better counted."""
-        days = self._read(span)
-        gaps = _between(days, span)
-        if not days or len(gaps) > _MOST_GAPS:
+        rows = self._read(span)
+        gaps = _between([row.first for row in rows], span)
+        if not rows or len(gaps) > _MOST_GAPS:
             return None
-        hits = sum(days.values())
-        if self._count(_runs(days)) != hits:  # the host deleted or added some by its own SQL
-            return None
-        if gaps and self._count(gaps) > hits:
+        if gaps and self._count(gaps) > sum(row.hits for row in rows):
             return None
         if any(any_returns(self._connection, self._model, gap, span) for gap in gaps):
             return None
-        self.days |= days.keys()
+        self.days |= {row.first: row.change for row in rows}
+        self.stepped = min([self.stepped, *(row.stepped for row in rows)])
         return gaps
 
-    def _read(self, span: Span) -> dict[datetime, int]:
-        """Return the days within a span whose figures are as their requests were last changed."""
+    def _read(self, span: Span) -> list[Any]:
+        """Return the days within a span whose figures are those of their requests: those that were
+        not changed since, and have as many requests, of which the host may have deleted some, or
+        added others, by SQL of its own."""
         total = self._tables.total.c
-        asked = (
+        added = (
             sa.select(
                 total.first,
+                total.last,
                 total.change,
                 sa.func.sum(total.hits).label("hits"),
                 sa.func.min(total.number).label("stepped"),
@@ -171,18 +180,25 @@ class _Found:
                 total.first >= boundary(span[0]),
                 total.last < boundary(span[1]),
             )
-            .group_by(total.first, total.change)
-            .order_by(total.first)
+            .group_by(total.first, total.last, total.change)
+            .subquery()
         )
-        rows = self._connection.execute(asked).all()
+        first: Any = added.c.first
+        if self._connection.dialect.name == "sqlite":  # where texts are compared
+            first = sa.func.substr(first, 1, 19)
+        counted = sa.select(sa.func.count()).where(self._date >= first, self._date <= added.c.last)
+        asked = sa.select(added, counted.scalar_subquery().label("requests"))
+        rows = self._connection.execute(asked.order_by(added.c.first)).all()
         if not rows:
-            return {}
+            return []
         numbers = changes.day_numbers(
             self._connection, self._tables, rows[0].first.date(), rows[-1].first.date()
         )
-        right = [row for row in rows if row.change == numbers.get(row.first.date(), 0)]
-        self.stepped = min([self.stepped, *(row.stepped for row in right)])
-        return {row.first: int(row.hits) for row in right}
+        return [
+            row
+            for row in rows
+            if row.change == numbers.get(row.first.date(), 0) and row.requests == row.hits
+        ]
 
     def _count(self, spans: Sequence[Span]) -> int:
         counted = sa.select(sa.func.count()).where(_within(self._date, spans))
@@ -191,9 +207,13 @@ class _Found:
     def figures(self) -> sa.FromClause:
         """Return the rows of the days that are known."""
         total = self._tables.total
+        # With the number of each: another process may add a day up at this moment.
+        of_days: dict[int, list[datetime]] = {}
+        for first, change in self.days.items():
+            of_days.setdefault(change, []).append(first)
         among = [
-            sa.and_(total.c.first >= boundary(begins), total.c.first < boundary(ends))
-            for begins, ends in _runs(self.days)
+            sa.and_(total.c.change == change, _within(total.c.first, _runs(days)))
+            for change, days in of_days.items()
         ]
         columns = [
             exact(column).label("text") if column.name == "text" else column for column in total.c
