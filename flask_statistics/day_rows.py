@@ -59,23 +59,22 @@ def rows_of_day(connection: sa.Connection, host: Host, first: datetime) -> list[
         "last": first + DAY - datetime.resolution,
         "change": changes.day_numbers(connection, host.tables, day, day).get(day, 0),
     }
-    figures = list(_figures(connection, model, first, ALL))
+    every = list(_figures(connection, model, first, ALL))
+    figures = []
     apart = not any_returns(connection, model, (first, first + DAY))
     for name in dimensions_of(model) if apart else ():
         began = perf_counter()
         found = list(_figures(connection, model, first, name))
         _rest(connection, perf_counter() - began)
         if len(found) > MOST_VALUES:
-            return [same | {"apart": False} | row for row in figures if row["dimension"] == ALL]
+            return [same | {"apart": False} | row for row in every]
         figures += found
     figures += _hours(connection, model, first) if apart else ()
     steps = _steps_of_all(connection, model, first) if apart else []
-    for row in figures:
-        if row["dimension"] == ALL:
-            row["number"] = len(steps)
-    nothing = dict.fromkeys(figures[0])
+    nothing = dict.fromkeys(every[0])
     figures += [nothing | row for rows in steps for row in rows]
-    return [same | {"apart": apart} | row for row in figures]
+    every = [row | {"number": len(steps)} for row in every]
+    return [same | {"apart": apart} | row for row in (*every, *figures)]
 
 
 def _figures(

@@ -7,8 +7,8 @@ added up is what the pages ask; :mod:`flask_statistics.asking.daily_totals` tell
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Set
-from datetime import date, datetime, time
+from collections.abc import Callable, Iterator, Set
+from datetime import datetime, time
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from .asking.daily_totals import (
     ALL,
     DAY,
     can_be_added_up,
-    layout_of,
+    days_that_are_right,
 )  # fmt: skip
 from .asking.limits import within
 from .asking.reading import reading
@@ -71,7 +71,7 @@ def total_days(
     """
     failed = set() if failed is None else failed
     done, trouble = 0, None
-    right = _days_that_are_right(host, recount=recount)
+    right = _keep_those_that_are_right(host, recount=recount)
     for first in _due(host, right):
         if first in failed:
             continue
@@ -100,20 +100,19 @@ def drop_totals(host: Host) -> int:
     return count
 
 
-def _days_that_are_right(host: Host, *, recount: bool) -> Set[datetime]:
+def _keep_those_that_are_right(host: Host, *, recount: bool) -> Set[datetime]:
     """Return the midnights of days whose figures are those of their requests; delete all others."""
     total = host.tables.total
     with reading(host.engine) as connection:
-        right = _days_as_they_were(connection, host)
-        if recount:
-            right = {d: n for d, n in right.items() if _count(connection, host.model, d) == n}
+        found = days_that_are_right(connection, host.model, host.tables, recount=recount)
+        right = {row.first for row in found}
         every = sa.select(total.c.first).distinct()
         old = [first for first in connection.scalars(every) if first not in right]
     for part in range(0, len(old), _INSERTED_AT_ONCE):
         these = old[part : part + _INSERTED_AT_ONCE]
         with host.engine.begin() as connection, ended_when_idle(connection):
             connection.execute(total.delete().where(total.c.first.in_(these)))
-    return right.keys()
+    return right
 
 
 def _due(host: Host, right: Set[datetime]) -> Iterator[datetime]:
@@ -131,25 +130,6 @@ def _due(host: Host, right: Set[datetime]) -> Iterator[datetime]:
         before = datetime.combine(latest, time())
         if before not in right:
             yield before
-
-
-def _days_as_they_were(connection: sa.Connection, host: Host) -> Mapping[datetime, int]:
-    """Return the days that were not changed since they were added up, and their requests."""
-    total, tables = host.tables.total.c, host.tables
-    asked = (
-        sa.select(total.first, total.change, sa.func.sum(total.hits))
-        .where(total.dimension == ALL, total.text == layout_of(host.model))
-        .group_by(total.first, total.change)
-    )
-    numbers = changes.day_numbers(connection, tables, date.min, date.max)
-    rows = connection.execute(asked).all()
-    return {first: hits for first, change, hits in rows if change == numbers.get(first.date(), 0)}
-
-
-def _count(connection: sa.Connection, model: Model, first: datetime) -> int:
-    moment = model.columns["date"]
-    within = moment >= boundary(first), moment < boundary(first + DAY)
-    return int(connection.execute(sa.select(sa.func.count()).where(*within)).scalar_one())
 
 
 def _total_day(host: Host, first: datetime) -> bool:

@@ -161,44 +161,11 @@ class _Found:
         return gaps
 
     def _read(self, span: Span) -> list[Any]:
-        """Return the days within a span whose figures are those of their requests: those that were
-        not changed since, and have as many requests, of which the host may have deleted some, or
-        added others, by SQL of its own."""
         total = self._tables.total.c
-        added = (
-            sa.select(
-                total.first,
-                total.last,
-                total.change,
-                sa.func.sum(total.hits).label("hits"),
-                sa.func.min(total.number).label("stepped"),
-            )
-            .where(
-                total.dimension == ALL,
-                total.text == layout_of(self._model),
-                total.apart,
-                total.first >= boundary(span[0]),
-                total.last < boundary(span[1]),
-            )
-            .group_by(total.first, total.last, total.change)
-            .subquery()
+        within = total.first >= boundary(span[0]), total.last < boundary(span[1])
+        return days_that_are_right(
+            self._connection, self._model, self._tables, total.apart, *within
         )
-        first: Any = added.c.first
-        if self._connection.dialect.name == "sqlite":  # where texts are compared
-            first = sa.func.substr(first, 1, 19)
-        counted = sa.select(sa.func.count()).where(self._date >= first, self._date <= added.c.last)
-        asked = sa.select(added, counted.scalar_subquery().label("requests"))
-        rows = self._connection.execute(asked.order_by(added.c.first)).all()
-        if not rows:
-            return []
-        numbers = changes.day_numbers(
-            self._connection, self._tables, rows[0].first.date(), rows[-1].first.date()
-        )
-        return [
-            row
-            for row in rows
-            if row.change == numbers.get(row.first.date(), 0) and row.requests == row.hits
-        ]
 
     def _count(self, spans: Sequence[Span]) -> int:
         counted = sa.select(sa.func.count()).where(_within(self._date, spans))
@@ -219,6 +186,53 @@ class _Found:
             exact(column).label("text") if column.name == "text" else column for column in total.c
         ]
         return sa.select(*columns).where(sa.or_(*among)).subquery()
+
+
+def days_that_are_right(
+    connection: sa.Connection,
+    model: Model,
+    tables: Tables,
+    *conditions: Any,
+    recount: bool = True,
+) -> list[Any]:
+    """Return the days whose figures are those of their requests, the first one first.
+
+    :param conditions: on the rows of all requests together, which days are asked about.
+    :param recount: take only those that have as many requests as then, of which the host may have
+        deleted some, or added others, by SQL of its own.
+    :returns: of each its ``first`` moment, its number (``change``), its requests (``hits``), and
+        of how many of :func:`stepped_of` it has steps (``stepped``).
+    """
+    total, moment = tables.total.c, model.columns["date"]
+    added = (
+        sa.select(
+            total.first,
+            total.last,
+            total.change,
+            sa.func.sum(total.hits).label("hits"),
+            sa.func.min(total.number).label("stepped"),
+        )
+        .where(total.dimension == ALL, total.text == layout_of(model), *conditions)
+        .group_by(total.first, total.last, total.change)
+        .subquery()
+    )
+    asked = sa.select(added).order_by(added.c.first)
+    if recount:
+        first: Any = added.c.first
+        if connection.dialect.name == "sqlite":  # where texts are compared
+            first = sa.func.substr(first, 1, 19)
+        counted = sa.select(sa.func.count()).where(moment >= first, moment <= added.c.last)
+        asked = asked.add_columns(counted.scalar_subquery().label("requests"))
+    rows = connection.execute(asked).all()
+    if not rows:
+        return []
+    numbers = changes.day_numbers(connection, tables, rows[0].first.date(), rows[-1].first.date())
+    return [
+        row
+        for row in rows
+        if row.change == numbers.get(row.first.date(), 0)
+        and (not recount or row.requests == row.hits)
+    ]
 
 
 def any_returns(
